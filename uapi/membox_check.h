@@ -36,9 +36,9 @@ MEMBOX_ASSERT(offsetof(struct membox_qctl, sq_head) == MEMBOX_QCTL_DEVICE);
 
 /* What the table MEMBOX_OPS says of one operation. */
 struct membox_op_info {
-	__u32 required; /* MEMBOX_FLD_* */
+	__u32 required; /* MBF_* */
 	__u32 optional;
-	__u32 flags;	/* MEMBOX_F_* allowed */
+	__u16 flags;	/* MEMBOX_F_* allowed */
 	__u64 cap;	/* MEMBOX_CAP_* needed, 0: always there */
 };
 
@@ -107,9 +107,125 @@ static inline int membox_scalar_is_whole(__u64 bits)
 	return !(mantissa << exponent & 0x000fffffffffffffULL);
 }
 
-/* Bytes of host memory that a packet names: host, and host2 (index, recv). */
+/* Is a reference to host memory given at all? MEMBOX_F_REGION (2) gives one too. */
+static inline int membox_host_given(const struct membox_hostref *ref, int region)
+{
+	return ref->addr || ref->key || ref->nseg || region;
+}
+
+/*
+ * The fields that this very packet uses, as MBF_*: those of its operation less
+ * the ones that its own handles, sub or types make meaningless (membox.h says
+ * which). An unknown sub takes nothing away, so that BAD_SUBOP is the answer.
+ */
+static inline __u32 membox_fields_used(const struct membox_packet *p,
+				       const struct membox_op_info *op)
+{
+	__u32 used = op->required | op->optional;
+	int sends = p->handle[0] || membox_host_given(&p->host, p->flags & MEMBOX_F_REGION);
+	int recvs = p->handle[1] ||
+		    membox_host_given(&p->coll.recv, p->flags & MEMBOX_F_REGION2);
+
+	switch (p->opcode) {
+	case MEMBOX_OP_UPDATE:
+		if (p->sub == MEMBOX_SGD)
+			used &= ~(MBF_P2 | MBF_P3);
+		if (p->sub == MEMBOX_MOMENTUM)
+			used &= ~MBF_P3;
+		used &= ~(p->handle[1] ? MBF_HOST : MBF_P1);
+		break;
+	case MEMBOX_OP_ACC:
+		used &= ~(p->handle[1] ? MBF_HOST : MBF_P1);
+		break;
+	case MEMBOX_OP_BROADCAST:
+		/* the root sends, all others receive */
+		used &= sends ? ~(MBF_P1 | MBF_HOST2) : ~(MBF_P0 | MBF_HOST);
+		if (sends)
+			used &= ~(p->handle[0] ? MBF_HOST : MBF_P0);
+		else
+			used &= ~(p->handle[1] ? MBF_HOST2 : MBF_P1);
+		break;
+	case MEMBOX_OP_REDUCE:
+		if (!recvs)
+			used &= ~MBF_HOST2;
+		used &= ~(p->handle[0] ? MBF_HOST : MBF_P0);
+		used &= ~(p->handle[1] ? MBF_HOST2 : MBF_P1);
+		break;
+	case MEMBOX_OP_ALLREDUCE:
+	case MEMBOX_OP_REDUCE_SCATTER:
+	case MEMBOX_OP_ALLGATHER:
+		used &= ~(p->handle[0] ? MBF_HOST : MBF_P0);
+		used &= ~(p->handle[1] ? MBF_HOST2 : MBF_P1);
+		break;
+	case MEMBOX_OP_ATOMIC:
+		if (p->sub == MEMBOX_FETCH_ADD || p->sub == MEMBOX_SWAP)
+			used &= ~MBF_COMPARE;
+		break;
+	default:
+		break;
+	}
+	return used;
+}
+
+/* The same for a packet by itself; 0 when its opcode is unknown. */
+static inline __u32 membox_packet_fields(const struct membox_packet *p)
+{
+	struct membox_op_info op;
+
+	return membox_op_lookup(p->opcode, &op) ? membox_fields_used(p, &op) : 0;
+}
+
+/* Does operand i name an element, so that offset[i] is used? */
+static inline int membox_offset_used(const struct membox_packet *p, __u32 used, unsigned int i)
+{
+	if (p->opcode == MEMBOX_OP_NOTIFY || (p->opcode == MEMBOX_OP_WAIT && !p->dst_type))
+		return 0; /* the whole parameter: its version */
+	return !!(used & (MBF_P0 << i));
+}
+
+/* Type of operand i: of what is read, or of what is written. */
+static inline __u8 membox_operand_type(const struct membox_packet *p, unsigned int i)
+{
+	switch (p->opcode) {
+	case MEMBOX_OP_UPDATE: /* w, m and v; g is the source */
+		return i == 1 ? p->src_type : p->dst_type;
+	case MEMBOX_OP_ALLREDUCE: /* sends operand 0, receives operand 1 */
+	case MEMBOX_OP_REDUCE:
+	case MEMBOX_OP_REDUCE_SCATTER:
+	case MEMBOX_OP_ALLGATHER:
+	case MEMBOX_OP_BROADCAST:
+		return i ? p->dst_type : p->src_type;
+	default:
+		return i ? p->src_type : p->dst_type;
+	}
+}
+
+/* Elements of operand i from offset[i] on; SCATTER_ACC: the first that may be touched. */
+static inline __u64 membox_operand_count(const struct membox_packet *p, unsigned int i)
+{
+	switch (p->opcode) {
+	case MEMBOX_OP_ATOMIC:
+	case MEMBOX_OP_SCATTER_ACC:
+		return 1;
+	case MEMBOX_OP_WAIT:
+		return p->dst_type ? 1 : 0;
+	case MEMBOX_OP_ALLGATHER:
+		return i ? p->count * p->coll.root : p->count;
+	case MEMBOX_OP_REDUCE_SCATTER:
+		return i ? p->count : p->count * p->coll.root;
+	default:
+		return p->count;
+	}
+}
+
+/*
+ * Bytes of host memory that a packet names, 0 when it names none: host, and
+ * host2 (scatter.index, coll.recv). Meaningful once the packet was checked.
+ */
 static inline __u64 membox_host_bytes(const struct membox_packet *p)
 {
+	if (!(membox_packet_fields(p) & MBF_HOST))
+		return 0;
 	switch (p->opcode) {
 	case MEMBOX_OP_READ:
 	case MEMBOX_OP_WRITE:
@@ -117,40 +233,24 @@ static inline __u64 membox_host_bytes(const struct membox_packet *p)
 		return p->count * membox_type_bytes(p->dst_type);
 	case MEMBOX_OP_WSUM:
 		return (__u64)p->list.nterms * sizeof(struct membox_term);
-	case MEMBOX_OP_SCATTER_ACC:
-		return p->count * membox_type_bytes(p->src_type);
-	case MEMBOX_OP_ACC:
-	case MEMBOX_OP_UPDATE:
-		return p->handle[1] ? 0 : p->count * membox_type_bytes(p->src_type);
 	case MEMBOX_OP_REDUCE_SCATTER:
-		return p->handle[0] ? 0 :
-		       p->count * p->coll.root * membox_type_bytes(p->src_type);
-	case MEMBOX_OP_ALLREDUCE:
-	case MEMBOX_OP_REDUCE:
-	case MEMBOX_OP_ALLGATHER:
-	case MEMBOX_OP_BROADCAST:
-		return p->handle[0] ? 0 : p->count * membox_type_bytes(p->src_type);
+		return p->count * p->coll.root * membox_type_bytes(p->src_type);
 	default:
-		return 0;
+		return p->count * membox_type_bytes(p->src_type);
 	}
 }
 
 static inline __u64 membox_host2_bytes(const struct membox_packet *p)
 {
+	if (!(membox_packet_fields(p) & MBF_HOST2))
+		return 0;
 	switch (p->opcode) {
 	case MEMBOX_OP_SCATTER_ACC:
 		return p->count * membox_type_bytes(p->sub);
 	case MEMBOX_OP_ALLGATHER:
-		return p->handle[1] ? 0 :
-		       p->count * p->coll.root * membox_type_bytes(p->dst_type);
-	case MEMBOX_OP_ALLREDUCE:
-	case MEMBOX_OP_REDUCE_SCATTER:
-		return p->handle[1] ? 0 : p->count * membox_type_bytes(p->dst_type);
-	case MEMBOX_OP_REDUCE:
-		return p->handle[1] || !p->coll.recv.addr ?
-		       0 : p->count * membox_type_bytes(p->dst_type);
+		return p->count * p->coll.root * membox_type_bytes(p->dst_type);
 	default:
-		return 0;
+		return p->count * membox_type_bytes(p->dst_type);
 	}
 }
 
@@ -183,58 +283,78 @@ static inline __u32 membox_host_align(const struct membox_packet *p)
 
 /* The single checks of membox_check_packet, in its order; each returns a status. */
 
-static inline __u16 membox_check_reserved(const struct membox_packet *p, __u32 used, __u32 *detail)
+static inline __u16 membox_check_flags(const struct membox_packet *p, __u32 used, __u16 allowed)
+{
+	if (!(used & MBF_HOST))
+		allowed &= (__u16)~MEMBOX_F_REGION;
+	if (!(used & MBF_HOST2))
+		allowed &= (__u16)~MEMBOX_F_REGION2;
+	return p->flags & ~allowed ? MEMBOX_ST_BAD_FLAG : MEMBOX_ST_OK;
+}
+
+/* At the first field that should be zero and is not: its offset, else 0. */
+static inline __u32 membox_find_reserved(const struct membox_packet *p, __u32 used)
 {
 	unsigned int i;
 
-#define MEMBOX_ZERO(cond, at) \
-	do { \
-		if (cond) { \
-			*detail = (at); \
-			return MEMBOX_ST_RESERVED; \
-		} \
-	} while (0)
-	MEMBOX_ZERO(p->phase, MEMBOX_AT(phase));
-	MEMBOX_ZERO(p->cid, MEMBOX_AT(cid));
-	MEMBOX_ZERO(p->context, MEMBOX_AT(context));
-	MEMBOX_ZERO(!(used & MBF_SRC) && p->src_type, MEMBOX_AT(src_type));
-	MEMBOX_ZERO(!(used & MBF_DST) && p->dst_type, MEMBOX_AT(dst_type));
-	MEMBOX_ZERO(!(used & MBF_RED) && p->reduction, MEMBOX_AT(reduction));
-	MEMBOX_ZERO(!(used & MBF_SUB) && p->sub, MEMBOX_AT(sub));
-	MEMBOX_ZERO(!(used & MBF_TIMEOUT) && p->timeout_us, MEMBOX_AT(timeout_us));
-	MEMBOX_ZERO(!(used & MBF_COUNT) && p->count, MEMBOX_AT(count));
+	if (p->phase)
+		return MEMBOX_AT(phase);
+	if (p->cid)
+		return MEMBOX_AT(cid);
+	if (p->context)
+		return MEMBOX_AT(context);
+	if (!(used & MBF_SRC) && p->src_type)
+		return MEMBOX_AT(src_type);
+	if (!(used & MBF_DST) && p->dst_type)
+		return MEMBOX_AT(dst_type);
+	if (!(used & MBF_RED) && p->reduction)
+		return MEMBOX_AT(reduction);
+	if (!(used & MBF_SUB) && p->sub)
+		return MEMBOX_AT(sub);
+	if (!(used & MBF_TIMEOUT) && p->timeout_us)
+		return MEMBOX_AT(timeout_us);
+	if (!(used & MBF_COUNT) && p->count)
+		return MEMBOX_AT(count);
 	for (i = 0; i < MEMBOX_OPERANDS; i++)
-		MEMBOX_ZERO(!(used & (MBF_P0 << i)) && p->handle[i], MEMBOX_AT(handle) + 4 * i);
+		if (!(used & (MBF_P0 << i)) && p->handle[i])
+			return MEMBOX_AT(handle) + 4 * i;
 	for (i = 0; i < MEMBOX_OPERANDS; i++)
-		MEMBOX_ZERO((!(used & (MBF_P0 << i)) ||
-			     (i && !p->handle[i])) && p->offset[i], MEMBOX_AT(offset) + 8 * i);
-	if (!(used & MBF_HOST) || ((p->opcode == MEMBOX_OP_ACC || p->opcode == MEMBOX_OP_UPDATE) &&
-				   p->handle[1])) {
-		MEMBOX_ZERO(p->host.addr, MEMBOX_AT(host.addr));
-		MEMBOX_ZERO(p->host.key, MEMBOX_AT(host.key));
+		if (!membox_offset_used(p, used, i) && p->offset[i])
+			return MEMBOX_AT(offset) + 8 * i;
+	if (!(used & MBF_HOST) && p->host.addr)
+		return MEMBOX_AT(host.addr);
+	if (!(p->flags & MEMBOX_F_REGION) && p->host.key)
+		return MEMBOX_AT(host.key);
+	if (p->host.nseg)
+		return MEMBOX_AT(host.nseg);
+	if (used & MBF_UPDATE) {
+		/* beta1, beta2 and eps are used from MOMENTUM and ADAM on */
+		if (p->sub == MEMBOX_SGD && p->update.scalar[1])
+			return MEMBOX_AT(update.scalar[1]);
+		if (p->sub != MEMBOX_SGD && p->sub != MEMBOX_MOMENTUM)
+			return 0;
+		if (p->update.scalar[2])
+			return MEMBOX_AT(update.scalar[2]);
+		if (p->update.scalar[3])
+			return MEMBOX_AT(update.scalar[3]);
+		return p->update.step ? MEMBOX_AT(update.step) : 0;
 	}
-	MEMBOX_ZERO(p->host.key && !(p->flags & MEMBOX_F_REGION), MEMBOX_AT(host.key));
-	MEMBOX_ZERO(p->host.nseg, MEMBOX_AT(host.nseg));
-	if (!(used & MBF_UPDATE)) {
-		if (used & MBF_GROUP)
-			MEMBOX_ZERO(!(used & MBF_ROOT) && p->coll.root, MEMBOX_AT(coll.root));
-		else if (used & MBF_TERMS)
-			MEMBOX_ZERO(p->list.unused0, MEMBOX_AT(list.unused0));
-		else
-			MEMBOX_ZERO(!(used & (MBF_A | MBF_VALUE)) && p->raw[0], MEMBOX_AT(raw[0]));
-		if (!(used & MBF_GROUP))
-			MEMBOX_ZERO(!(used & (MBF_B | MBF_COMPARE)) && p->raw[1],
-				    MEMBOX_AT(raw[1]));
-		MEMBOX_ZERO(!(used & MBF_HOST2) && p->raw[2], MEMBOX_AT(raw[2]));
-		MEMBOX_ZERO(!(used & MBF_HOST2) && p->raw[3], MEMBOX_AT(raw[3]));
-		if (used & MBF_HOST2) {
-			MEMBOX_ZERO(p->coll.recv.key && !(p->flags & MEMBOX_F_REGION2),
-				    MEMBOX_AT(coll.recv.key));
-			MEMBOX_ZERO(p->coll.recv.nseg, MEMBOX_AT(coll.recv.nseg));
-		}
+	if (used & MBF_GROUP) {
+		if (!(used & MBF_ROOT) && p->coll.root)
+			return MEMBOX_AT(coll.root);
+	} else {
+		if ((used & MBF_TERMS) && p->list.unused0)
+			return MEMBOX_AT(list.unused0);
+		if (!(used & (MBF_TERMS | MBF_A | MBF_VALUE)) && p->raw[0])
+			return MEMBOX_AT(raw[0]);
+		if (!(used & (MBF_B | MBF_COMPARE)) && p->raw[1])
+			return MEMBOX_AT(raw[1]);
 	}
-#undef MEMBOX_ZERO
-	return MEMBOX_ST_OK;
+	if (!(used & MBF_HOST2) && p->coll.recv.addr)
+		return MEMBOX_AT(coll.recv.addr);
+	if (!(p->flags & MEMBOX_F_REGION2) && p->coll.recv.key)
+		return MEMBOX_AT(coll.recv.key);
+	return p->coll.recv.nseg ? MEMBOX_AT(coll.recv.nseg) : 0;
 }
 
 static inline __u16 membox_check_types(const struct membox_packet *p, __u32 used, __u32 *detail)
@@ -284,10 +404,34 @@ static inline __u16 membox_check_types(const struct membox_packet *p, __u32 used
 	return MEMBOX_ST_OK;
 }
 
+/* Is v the sign extension of its low 32 bits? */
+static inline int membox_fits_i32(__u64 v)
+{
+	__u64 high = v >> 31;
+
+	return !high || high == 0x1ffffffffULL;
+}
+
+static inline __u16 membox_check_update(const struct membox_packet *p, __u32 *detail)
+{
+	unsigned int i;
+
+	for (i = 0; i < 6; i++) {
+		*detail = MEMBOX_AT(update.scalar) + 4 * i;
+		/* neither infinite nor NaN */
+		if ((p->update.scalar[i] & 0x7f800000U) == 0x7f800000U)
+			return MEMBOX_ST_BAD_SCALAR;
+	}
+	*detail = MEMBOX_AT(update.step);
+	return p->sub == MEMBOX_ADAM && !p->update.step ? MEMBOX_ST_BAD_SCALAR : MEMBOX_ST_OK;
+}
+
 static inline __u16 membox_check_scalars(const struct membox_packet *p, __u32 used, __u32 *detail)
 {
-	__u64 v = p->raw[0];
+	__u32 bytes = membox_type_bytes(p->dst_type);
 
+	if (used & MBF_UPDATE)
+		return membox_check_update(p, detail);
 	if (membox_type_is_int(p->dst_type)) {
 		*detail = MEMBOX_AT(raw[0]);
 		if ((used & MBF_A) && !membox_scalar_is_whole(p->raw[0]))
@@ -296,77 +440,78 @@ static inline __u16 membox_check_scalars(const struct membox_packet *p, __u32 us
 		if ((used & MBF_B) && !membox_scalar_is_whole(p->raw[1]))
 			return MEMBOX_ST_BAD_SCALAR;
 	}
-	if (p->opcode == MEMBOX_OP_FILL && membox_type_bytes(p->dst_type) < 8) {
-		*detail = MEMBOX_AT(word.value);
-		if (v >> (8 * membox_type_bytes(p->dst_type)))
+	*detail = MEMBOX_AT(word.value);
+	if (p->opcode == MEMBOX_OP_FILL && bytes < 8 && p->word.value >> (8 * bytes))
+		return MEMBOX_ST_BAD_SCALAR;
+	if (p->opcode == MEMBOX_OP_ATOMIC && p->dst_type == MEMBOX_I32) {
+		if (!membox_fits_i32(p->word.value))
 			return MEMBOX_ST_BAD_SCALAR;
-	}
-	if (p->opcode == MEMBOX_OP_ATOMIC) {
-		*detail = MEMBOX_AT(word.value);
-		if (p->dst_type == MEMBOX_I32 && (__s64)v != (__s32)(__u32)v)
-			return MEMBOX_ST_BAD_SCALAR;
-		v = p->word.compare;
 		*detail = MEMBOX_AT(word.compare);
-		if (p->dst_type == MEMBOX_I32 && (__s64)v != (__s32)(__u32)v)
-			return MEMBOX_ST_BAD_SCALAR;
-		if (p->sub != MEMBOX_COMPARE_SWAP && v)
+		if (!membox_fits_i32(p->word.compare))
 			return MEMBOX_ST_BAD_SCALAR;
 	}
 	return MEMBOX_ST_OK;
 }
 
-static inline __u16 membox_check_range(const struct membox_packet *p, __u32 used,
-				       __u64 max_bytes, __u32 *detail)
+/* ZERO_LENGTH and TOO_LONG: of the count, the list, and the ranks that multiply the count. */
+static inline __u16 membox_check_length(const struct membox_packet *p, __u32 used,
+					__u64 max_bytes, __u32 *detail)
 {
+	int gathers = p->opcode == MEMBOX_OP_ALLGATHER || p->opcode == MEMBOX_OP_REDUCE_SCATTER;
 	__u32 widest = membox_type_bytes(p->dst_type);
-	__u64 span = p->count;
-	unsigned int i;
 
 	if (membox_type_bytes(p->src_type) > widest)
 		widest = membox_type_bytes(p->src_type);
 	if (p->opcode == MEMBOX_OP_SCATTER_ACC && membox_type_bytes(p->sub) > widest)
 		widest = membox_type_bytes(p->sub);
-	if (used & MBF_COUNT) {
-		*detail = MEMBOX_AT(count);
-		if (!p->count)
-			return MEMBOX_ST_ZERO_LENGTH;
-		if (p->count > max_bytes / widest)
-			return MEMBOX_ST_TOO_LONG;
-	}
-	if (p->opcode == MEMBOX_OP_ALLGATHER || p->opcode == MEMBOX_OP_REDUCE_SCATTER) {
-		*detail = MEMBOX_AT(coll.root);
-		if (!p->coll.root)
-			return MEMBOX_ST_ZERO_LENGTH;
-		if (p->coll.root > MEMBOX_MAX_RANKS ||
-		    p->count > max_bytes / widest / p->coll.root)
-			return MEMBOX_ST_TOO_LONG;
-	}
-	if (used & MBF_TERMS) {
-		*detail = MEMBOX_AT(list.nterms);
-		if (!p->list.nterms)
-			return MEMBOX_ST_ZERO_LENGTH;
-		if (p->list.nterms > MEMBOX_MAX_TERMS)
-			return MEMBOX_ST_TOO_LONG;
-	}
-	if (p->opcode == MEMBOX_OP_ATOMIC || p->opcode == MEMBOX_OP_WAIT)
-		span = 1;
-	for (i = 0; i < MEMBOX_OPERANDS; i++) {
-		__u32 bytes = membox_type_bytes(i || !(used & MBF_DST) ? p->src_type : p->dst_type);
 
-		if (!bytes)
-			bytes = 1;
+	*detail = MEMBOX_AT(count);
+	if ((used & MBF_COUNT) && !p->count)
+		return MEMBOX_ST_ZERO_LENGTH;
+	*detail = MEMBOX_AT(list.nterms);
+	if ((used & MBF_TERMS) && !p->list.nterms)
+		return MEMBOX_ST_ZERO_LENGTH;
+	*detail = MEMBOX_AT(coll.root);
+	if (gathers && !p->coll.root)
+		return MEMBOX_ST_ZERO_LENGTH;
+
+	/* a packet with a count has a type, so widest is not 0 */
+	*detail = MEMBOX_AT(count);
+	if ((used & MBF_COUNT) && p->count > max_bytes / widest)
+		return MEMBOX_ST_TOO_LONG;
+	*detail = MEMBOX_AT(list.nterms);
+	if ((used & MBF_TERMS) && p->list.nterms > MEMBOX_MAX_TERMS)
+		return MEMBOX_ST_TOO_LONG;
+	*detail = MEMBOX_AT(coll.root);
+	if (gathers && (p->coll.root > MEMBOX_MAX_RANKS ||
+			p->count > max_bytes / widest / p->coll.root))
+		return MEMBOX_ST_TOO_LONG;
+	return MEMBOX_ST_OK;
+}
+
+static inline __u16 membox_check_overflow(const struct membox_packet *p, __u32 used,
+					  __u32 *detail)
+{
+	unsigned int i;
+
+	for (i = 0; i < MEMBOX_OPERANDS; i++) {
+		__u32 bytes = membox_type_bytes(membox_operand_type(p, i));
+
 		*detail = MEMBOX_AT(offset) + 8 * i;
-		/* (offset + span) * bytes must fit in 64 bits */
-		if ((used & (MBF_P0 << i)) && p->offset[i] > ~0ULL / bytes - span)
+		/*
+		 * (offset + count) * bytes must fit in 64 bits. The subtraction cannot
+		 * wrap: count * bytes is at most max_bytes, or count is 1.
+		 */
+		if (membox_offset_used(p, used, i) &&
+		    p->offset[i] > ~0ULL / bytes - membox_operand_count(p, i))
 			return MEMBOX_ST_OFFSET_OVERFLOW;
 	}
 	*detail = MEMBOX_AT(host.addr);
 	if (p->host.addr + membox_host_bytes(p) < p->host.addr)
 		return MEMBOX_ST_OFFSET_OVERFLOW;
-	if ((used & MBF_HOST2) && p->coll.recv.addr + membox_host2_bytes(p) < p->coll.recv.addr) {
-		*detail = MEMBOX_AT(coll.recv.addr);
+	*detail = MEMBOX_AT(coll.recv.addr);
+	if ((used & MBF_HOST2) && p->coll.recv.addr + membox_host2_bytes(p) < p->coll.recv.addr)
 		return MEMBOX_ST_OFFSET_OVERFLOW;
-	}
 	return MEMBOX_ST_OK;
 }
 
@@ -392,8 +537,8 @@ static inline __u16 membox_check_alignment(const struct membox_packet *p, __u32 
 /*
  * Checks all that can be seen from the packet alone, in the order of
  * MEMBOX_STATUSES. caps and max_bytes are the device's. *detail gets the offset
- * in the packet of the field at fault, 0 when there is none. A device clears
- * phase, cid, context and the nseg fields in its copy of a descriptor first.
+ * in the packet of the field at fault, 0 when there is none. For a descriptor
+ * see membox_descriptor_to_packet().
  */
 static inline __u16 membox_check_packet(const struct membox_packet *p, __u64 caps,
 					__u64 max_bytes, __u32 *detail)
@@ -407,13 +552,14 @@ static inline __u16 membox_check_packet(const struct membox_packet *p, __u64 cap
 		return MEMBOX_ST_BAD_OPCODE;
 	if (op.cap & ~caps)
 		return MEMBOX_ST_UNSUPPORTED;
+	used = membox_fields_used(p, &op);
 	*detail = MEMBOX_AT(flags);
-	if (p->flags & ~op.flags)
-		return MEMBOX_ST_BAD_FLAG;
-	used = op.required | op.optional;
-	status = membox_check_reserved(p, used, detail);
+	status = membox_check_flags(p, used, op.flags);
 	if (status)
 		return status;
+	*detail = membox_find_reserved(p, used);
+	if (*detail)
+		return MEMBOX_ST_RESERVED;
 	status = membox_check_types(p, used, detail);
 	if (status)
 		return status;
@@ -423,7 +569,10 @@ static inline __u16 membox_check_packet(const struct membox_packet *p, __u64 cap
 	*detail = MEMBOX_AT(timeout_us);
 	if (p->timeout_us > MEMBOX_MAX_TIMEOUT_US)
 		return MEMBOX_ST_BAD_TIMEOUT;
-	status = membox_check_range(p, used, max_bytes, detail);
+	status = membox_check_length(p, used, max_bytes, detail);
+	if (status)
+		return status;
+	status = membox_check_overflow(p, used, detail);
 	if (status)
 		return status;
 	status = membox_check_alignment(p, used, detail);
@@ -431,6 +580,28 @@ static inline __u16 membox_check_packet(const struct membox_packet *p, __u64 cap
 		return status;
 	*detail = 0;
 	return MEMBOX_ST_OK;
+}
+
+/*
+ * Takes out of a private copy of a descriptor what a packet may not have: the
+ * driver's fields of the instruction word, and the segment counts, but these only
+ * where the operation has a reference to host memory (elsewhere the same bytes
+ * are other fields). The copy can then be checked as a packet; phase, cid,
+ * context and nseg are to be read before.
+ */
+static inline void membox_descriptor_to_packet(struct membox_packet *p)
+{
+	struct membox_op_info op;
+
+	p->phase = 0;
+	p->cid = 0;
+	p->context = 0;
+	if (!membox_op_lookup(p->opcode, &op))
+		return;
+	if ((op.required | op.optional) & MBF_HOST && p->host.addr)
+		p->host.nseg = 0;
+	if ((op.required | op.optional) & MBF_HOST2 && p->coll.recv.addr)
+		p->coll.recv.nseg = 0;
 }
 
 /*
