@@ -45,7 +45,10 @@ enum membox_red {
 	MEMBOX_NR_REDS = 5
 };
 
-/* sub of WAIT: signed comparison of what is found with `value`, after & mask */
+/*
+ * sub of WAIT: signed 64-bit comparison of what is found, & mask, with `value`.
+ * An i32 is sign-extended first.
+ */
 enum membox_cmp {
 	MEMBOX_EQ = 1,
 	MEMBOX_NE = 2,
@@ -56,7 +59,10 @@ enum membox_cmp {
 	MEMBOX_NR_CMPS = 7
 };
 
-/* sub of ATOMIC */
+/*
+ * sub of ATOMIC. For i32 value and compare are given sign-extended, and the old
+ * value comes back so.
+ */
 enum membox_atomic {
 	MEMBOX_FETCH_ADD = 1,
 	MEMBOX_SWAP = 2,
@@ -64,7 +70,15 @@ enum membox_atomic {
 	MEMBOX_NR_ATOMICS = 4
 };
 
-/* sub of UPDATE */
+/*
+ * sub of UPDATE. With G = grad_scale * g + decay * w throughout:
+ * SGD       w -= lr * G                                    lr decay grad_scale
+ * MOMENTUM  m = beta1 * m + G; w -= lr * m                 and beta1
+ * ADAM      m = beta1 * m + (1 - beta1) * G; v = beta2 * v + (1 - beta2) * G * G;
+ *           w -= lr * (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + eps)
+ *                                                          all, and step from 1
+ * Other scalars, and m and v where a rule has none, must be zero.
+ */
 enum membox_update {
 	MEMBOX_SGD = 1,	     /* w, g */
 	MEMBOX_MOMENTUM = 2, /* w, g, m */
@@ -78,10 +92,50 @@ enum membox_update {
 #define MEMBOX_F_REGION (1U << 2)  /* host is a region key and an offset */
 #define MEMBOX_F_REGION2 (1U << 3) /* host2 too */
 
+/* What stands at the end of a packet, by operation (union of struct membox_packet). */
+struct membox_scale_args {
+	__u64 a; /* a and b: binary64. All zeros is the number 0, not a default */
+	__u64 b;
+	__u64 unused[2];
+};
+
+struct membox_word_args {
+	__u64 value;   /* FILL: element, zero-extended; ATOMIC: operand; WAIT: compare with */
+	__u64 compare; /* COMPARE_SWAP: expected; WAIT: mask, 0: all bits */
+	__u64 unused[2];
+};
+
+struct membox_terms_args {
+	__u32 nterms; /* of the list of struct membox_term at host */
+	__u32 unused0;
+	__u64 unused[3];
+};
+
+struct membox_update_args {
+	__u32 scalar[6]; /* binary32, finite: lr, beta1, beta2, eps, decay, grad_scale */
+	__u64 step;	 /* from 1: Adam's bias correction */
+};
+
+struct membox_scatter_args {
+	__u64 a;
+	__u64 unused;
+	struct membox_hostref index; /* count indices of type sub, from offset[0] on */
+};
+
+struct membox_coll_args {
+	__u32 group;
+	__u32 epoch;
+	__u32 seq;  /* the ranks' count of collectives of this epoch */
+	__u32 root; /* REDUCE, BROADCAST; ALLGATHER, REDUCE_SCATTER: ranks */
+	struct membox_hostref recv;
+};
+
 /*
- * A packet. Offsets and counts are elements: offset[0] and count of dst_type,
- * the other offsets of src_type. Scalars a, b are IEEE binary64 bit patterns;
- * for integer types they must be whole and at most 2^53 in magnitude.
+ * A packet. Offsets and counts are elements. Operand 0 is of dst_type and the
+ * others of src_type, but collectives send operand 0 (src_type) and receive
+ * operand 1 (dst_type), and UPDATE's m and v (2, 3) are of dst_type like w.
+ * Scalars a, b are IEEE binary64 bit patterns; for integer dst_type they must be
+ * whole and at most 2^53 in magnitude.
  */
 struct membox_packet {
 	__u8 opcode;
@@ -100,40 +154,16 @@ struct membox_packet {
 	__u64 offset[MEMBOX_OPERANDS];
 	struct membox_hostref host;
 	union {
-		struct {
-			__u64 a;
-			__u64 b;
-			__u64 unused[2];
-		} scale;
-		struct {
-			__u64 value;   /* FILL: element; ATOMIC: operand; WAIT: compare with */
-			__u64 compare; /* COMPARE_SWAP: expected; WAIT: mask, 0: all bits */
-			__u64 unused[2];
-		} word;
-		struct {
-			__u32 nterms; /* of the list of struct membox_term at host */
-			__u32 unused0;
-			__u64 unused[3];
-		} list;
-		struct {
-			__u32 scalar[6]; /* binary32: lr, beta1, beta2, eps, decay, grad scale */
-			__u64 step;	 /* from 1: Adam's bias correction */
-		} update;
-		struct {
-			__u64 a;
-			__u64 unused;
-			struct membox_hostref index; /* count indices of type sub */
-		} scatter;
-		struct {
-			__u32 group;
-			__u32 epoch;
-			__u32 seq;  /* the ranks' count of collectives of this epoch */
-			__u32 root; /* REDUCE, BROADCAST; ALLGATHER, REDUCE_SCATTER: ranks */
-			struct membox_hostref recv;
-		} coll;
+		struct membox_scale_args scale;
+		struct membox_word_args word;
+		struct membox_terms_args list;
+		struct membox_update_args update;
+		struct membox_scatter_args scatter;
+		struct membox_coll_args coll;
 		__u64 raw[4];
 	};
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_packet) == 128);
 
 /* A term of WSUM: a * the `count` elements of handle from offset on. */
@@ -143,11 +173,14 @@ struct membox_term {
 	__u64 offset; /* elements of src_type */
 	__u64 a;      /* binary64 */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_term) == 24);
 
 /*
- * Fields, as bits. REQ are used and must make sense, OPT may be zero. user_data,
- * opcode and flags are in all of them.
+ * Fields, as bits. An operation uses its required and its optional ones; zero is
+ * a meaning of its own for the optional ones (no handle, version, default
+ * time-out, the number 0), while a required one is refused when zero means
+ * nothing. user_data, opcode and flags are in all of them.
  */
 #define MBF_SRC (1U << 0)     /* src_type */
 #define MBF_DST (1U << 1)     /* dst_type */
@@ -176,74 +209,72 @@ MEMBOX_ASSERT(sizeof(struct membox_term) == 24);
  *
  *  READ      host <- p0                     WRITE    p0 <- host
  *  COPY      p0 <- p1 (one type)            FILL     p0 <- value
- *  SNAPSHOT  host <- p0, one version        ACC      p0 <- p0 (red) a * (p1, or host when handle[1] is 0)
+ *  SNAPSHOT  host <- p0, one version
+ *  ACC       p0 <- p0 (red) a * (p1, or host when handle[1] is 0)
  *  SCALE     p0 <- a * p0                   AXPBY    p0 <- a * p1 + b * p0
  *  WSUM      p0 <- sum of terms (overwrites)
- *  SCATTER_ACC  p0[index[i]] += a * host[i]
- *  UPDATE    p0 <- optimiser(p0 = w, p1 = g or host = g, p2 = m, p3 = v)
- *  collectives: send from host (or p0), receive to recv (or p1); handle 0: host memory,
- *            all-zero recv: none (REDUCE at other ranks than root). count is what each
- *            rank sends; ALLGATHER receives, REDUCE_SCATTER sends, ranks times as much
+ *  SCATTER_ACC  p0[offset0 + index[i]] += a * host[i]
+ *  UPDATE    p0 <- optimiser(p0 = w, p1 = g, or host = g when handle[1] is 0, p2 = m, p3 = v)
+ *  collectives  send from p0, or from host when handle[0] is 0; receive to p1, or to
+ *            recv when handle[1] is 0. count is what each rank sends (REDUCE_SCATTER:
+ *            receives); ALLGATHER receives and REDUCE_SCATTER sends `ranks` times as
+ *            much. BROADCAST: the root only sends, the others only receive; REDUCE:
+ *            all send, the root alone receives. The side that is not there is all zero
  *  ATOMIC    result <- p0[offset0], p0[offset0] <- f(value, compare)
- *  NOTIFY    version of p0 + 1              COMMIT   the same after stores to that range of a mapping
- *  WAIT      until p0[offset0] & mask (cmp) value, or, dst_type 0, until p0's version does
+ *  NOTIFY    version of p0 + 1, no offset
+ *  COMMIT    the same after stores to that range of a mapping
+ *  WAIT      until p0[offset0] & mask (cmp) value, or, dst_type 0 and no offset,
+ *            until p0's version & mask does
  *  FENCE     ends when all earlier ones of the queue ended
- *  CANCEL    aborts the packets of this context with user_data == value; driver and library
+ *  CANCEL    aborts the packets of this context with user_data == value; executed by the
+ *            driver or the library, UNSUPPORTED to a device
+ *
+ * What else depends on the packet: an optional operand with handle 0 has no offset, host
+ * memory that gives way to a handle is all zero and its MEMBOX_F_REGION is off,
+ * compare is COMPARE_SWAP's only, UPDATE's fields are those of its rule
+ * (enum membox_update). membox_fields_used() in membox_check.h says the same.
  */
+#define MBF_MOVE (MBF_DST | MBF_COUNT | MBF_P0)
+#define MBF_COLL (MBF_SRC | MBF_DST | MBF_COUNT | MBF_GROUP)
+#define MBF_SIDES (MBF_P0 | MBF_P1 | MBF_HOST | MBF_HOST2 | MBF_TIMEOUT)
+#define MEMBOX_FLAGS_HOST (MEMBOX_F_FENCE | MEMBOX_F_REGION)
+#define MEMBOX_FLAGS_HOSTS (MEMBOX_FLAGS_HOST | MEMBOX_F_REGION2)
+
 #define MEMBOX_OPS(X) \
-	X(READ, 0x01, MBF_DST | MBF_COUNT | MBF_P0 | MBF_HOST, 0, MEMBOX_F_FENCE \
-	  | MEMBOX_F_REGION, 0) \
-	X(WRITE, 0x02, MBF_DST | MBF_COUNT | MBF_P0 | MBF_HOST, 0, \
-	  MEMBOX_F_FENCE | MEMBOX_F_REGION, 0) \
-	X(COPY, 0x03, MBF_SRC | MBF_DST | MBF_COUNT | MBF_P0 | MBF_P1, 0, \
-	  MEMBOX_F_FENCE, 0) \
-	X(FILL, 0x04, MBF_DST | MBF_COUNT | MBF_P0, MBF_VALUE, MEMBOX_F_FENCE, \
-	  0) \
-	X(SNAPSHOT, 0x05, MBF_DST | MBF_COUNT | MBF_P0 | MBF_HOST, MBF_TIMEOUT, \
-	  MEMBOX_F_FENCE | MEMBOX_F_REGION, 0) \
-	X(ACC, 0x10, MBF_SRC | MBF_DST | MBF_RED | MBF_COUNT | MBF_P0, MBF_P1 | \
-	  MBF_HOST | MBF_A, MEMBOX_F_FENCE | MEMBOX_F_REGION, MEMBOX_CAP_ACC) \
-	X(SCALE, 0x11, MBF_DST | MBF_COUNT | MBF_P0, MBF_A, MEMBOX_F_FENCE, \
-	  MEMBOX_CAP_VECTOR) \
-	X(AXPBY, 0x12, MBF_SRC | MBF_DST | MBF_COUNT | MBF_P0 | MBF_P1, MBF_A | \
-	  MBF_B, MEMBOX_F_FENCE, MEMBOX_CAP_VECTOR) \
-	X(WSUM, 0x13, MBF_SRC | MBF_DST | MBF_COUNT | MBF_P0 | MBF_HOST | \
-	  MBF_TERMS, 0, MEMBOX_F_FENCE | MEMBOX_F_ORDERED | MEMBOX_F_REGION, \
-	  MEMBOX_CAP_VECTOR) \
-	X(SCATTER_ACC, 0x14, MBF_SRC | MBF_DST | MBF_SUB | MBF_COUNT | MBF_P0 | \
-	  MBF_HOST | MBF_HOST2, MBF_A, MEMBOX_F_FENCE | MEMBOX_F_REGION | \
-	  MEMBOX_F_REGION2, MEMBOX_CAP_SCATTER) \
-	X(UPDATE, 0x15, MBF_SRC | MBF_DST | MBF_SUB | MBF_COUNT | MBF_P0 | \
-	  MBF_UPDATE, MBF_P1 | MBF_P2 | MBF_P3 | MBF_HOST, MEMBOX_F_FENCE | \
-	  MEMBOX_F_REGION, MEMBOX_CAP_UPDATE) \
-	X(ALLREDUCE, 0x20, MBF_SRC | MBF_DST | MBF_RED | MBF_COUNT | MBF_GROUP, \
-	  MBF_P0 | MBF_P1 | MBF_HOST | MBF_HOST2 | MBF_TIMEOUT, MEMBOX_F_FENCE | \
-	  MEMBOX_F_ORDERED | MEMBOX_F_REGION | MEMBOX_F_REGION2, \
+	X(READ, 0x01, MBF_MOVE | MBF_HOST, 0, MEMBOX_FLAGS_HOST, 0) \
+	X(WRITE, 0x02, MBF_MOVE | MBF_HOST, 0, MEMBOX_FLAGS_HOST, 0) \
+	X(COPY, 0x03, MBF_MOVE | MBF_SRC | MBF_P1, 0, MEMBOX_F_FENCE, 0) \
+	X(FILL, 0x04, MBF_MOVE, MBF_VALUE, MEMBOX_F_FENCE, 0) \
+	X(SNAPSHOT, 0x05, MBF_MOVE | MBF_HOST, MBF_TIMEOUT, MEMBOX_FLAGS_HOST, 0) \
+	X(ACC, 0x10, MBF_MOVE | MBF_SRC | MBF_RED, MBF_P1 | MBF_HOST | MBF_A, \
+	  MEMBOX_FLAGS_HOST, MEMBOX_CAP_ACC) \
+	X(SCALE, 0x11, MBF_MOVE, MBF_A, MEMBOX_F_FENCE, MEMBOX_CAP_VECTOR) \
+	X(AXPBY, 0x12, MBF_MOVE | MBF_SRC | MBF_P1, MBF_A | MBF_B, \
+	  MEMBOX_F_FENCE, MEMBOX_CAP_VECTOR) \
+	X(WSUM, 0x13, MBF_MOVE | MBF_SRC | MBF_HOST | MBF_TERMS, 0, \
+	  MEMBOX_FLAGS_HOST | MEMBOX_F_ORDERED, MEMBOX_CAP_VECTOR) \
+	X(SCATTER_ACC, 0x14, MBF_MOVE | MBF_SRC | MBF_SUB | MBF_HOST | MBF_HOST2, MBF_A, \
+	  MEMBOX_FLAGS_HOSTS, MEMBOX_CAP_SCATTER) \
+	X(UPDATE, 0x15, MBF_MOVE | MBF_SRC | MBF_SUB | MBF_UPDATE, \
+	  MBF_P1 | MBF_P2 | MBF_P3 | MBF_HOST, MEMBOX_FLAGS_HOST, MEMBOX_CAP_UPDATE) \
+	X(ALLREDUCE, 0x20, MBF_COLL | MBF_RED, MBF_SIDES, \
+	  MEMBOX_FLAGS_HOSTS | MEMBOX_F_ORDERED, MEMBOX_CAP_COLLECTIVES) \
+	X(REDUCE, 0x21, MBF_COLL | MBF_RED, MBF_SIDES | MBF_ROOT, \
+	  MEMBOX_FLAGS_HOSTS | MEMBOX_F_ORDERED, MEMBOX_CAP_COLLECTIVES) \
+	X(REDUCE_SCATTER, 0x22, MBF_COLL | MBF_RED | MBF_ROOT, MBF_SIDES, \
+	  MEMBOX_FLAGS_HOSTS | MEMBOX_F_ORDERED, MEMBOX_CAP_COLLECTIVES) \
+	X(ALLGATHER, 0x23, MBF_COLL | MBF_ROOT, MBF_SIDES, MEMBOX_FLAGS_HOSTS, \
 	  MEMBOX_CAP_COLLECTIVES) \
-	X(REDUCE, 0x21, MBF_SRC | MBF_DST | MBF_RED | MBF_COUNT | MBF_GROUP, \
-	  MBF_P0 | MBF_P1 | MBF_HOST | MBF_HOST2 | MBF_TIMEOUT | MBF_ROOT, \
-	  MEMBOX_F_FENCE | MEMBOX_F_ORDERED | MEMBOX_F_REGION | \
-	  MEMBOX_F_REGION2, MEMBOX_CAP_COLLECTIVES) \
-	X(REDUCE_SCATTER, 0x22, MBF_SRC | MBF_DST | MBF_RED | MBF_COUNT | \
-	  MBF_GROUP | MBF_ROOT, MBF_P0 | MBF_P1 | MBF_HOST | MBF_HOST2 | \
-	  MBF_TIMEOUT, MEMBOX_F_FENCE | MEMBOX_F_ORDERED | MEMBOX_F_REGION | \
-	  MEMBOX_F_REGION2, MEMBOX_CAP_COLLECTIVES) \
-	X(ALLGATHER, 0x23, MBF_SRC | MBF_DST | MBF_COUNT | MBF_GROUP | MBF_ROOT, \
-	  MBF_P0 | MBF_P1 | MBF_HOST | MBF_HOST2 | MBF_TIMEOUT, MEMBOX_F_FENCE | \
-	  MEMBOX_F_REGION | MEMBOX_F_REGION2, MEMBOX_CAP_COLLECTIVES) \
-	X(BROADCAST, 0x24, MBF_SRC | MBF_DST | MBF_COUNT | MBF_GROUP, MBF_P0 | \
-	  MBF_P1 | MBF_HOST | MBF_HOST2 | MBF_TIMEOUT | MBF_ROOT, MEMBOX_F_FENCE \
-	  | MEMBOX_F_REGION | MEMBOX_F_REGION2, MEMBOX_CAP_COLLECTIVES) \
-	X(BARRIER, 0x25, MBF_GROUP, MBF_TIMEOUT, MEMBOX_F_FENCE, \
+	X(BROADCAST, 0x24, MBF_COLL, MBF_SIDES | MBF_ROOT, MEMBOX_FLAGS_HOSTS, \
 	  MEMBOX_CAP_COLLECTIVES) \
+	X(BARRIER, 0x25, MBF_GROUP, MBF_TIMEOUT, MEMBOX_F_FENCE, MEMBOX_CAP_COLLECTIVES) \
 	X(ATOMIC, 0x30, MBF_DST | MBF_SUB | MBF_P0, MBF_VALUE | MBF_COMPARE, \
 	  MEMBOX_F_FENCE, MEMBOX_CAP_ATOMIC) \
 	X(NOTIFY, 0x31, MBF_P0, 0, MEMBOX_F_FENCE, 0) \
-	X(WAIT, 0x32, MBF_SUB | MBF_P0, MBF_DST | MBF_VALUE | MBF_COMPARE | \
-	  MBF_TIMEOUT, MEMBOX_F_FENCE, MEMBOX_CAP_WAIT) \
+	X(WAIT, 0x32, MBF_SUB | MBF_P0, MBF_DST | MBF_VALUE | MBF_COMPARE | MBF_TIMEOUT, \
+	  MEMBOX_F_FENCE, MEMBOX_CAP_WAIT) \
 	X(FENCE, 0x33, 0, 0, 0, 0) \
-	X(COMMIT, 0x34, MBF_DST | MBF_COUNT | MBF_P0, 0, MEMBOX_F_FENCE, \
-	  MEMBOX_CAP_WINDOWS) \
+	X(COMMIT, 0x34, MBF_MOVE, 0, MEMBOX_F_FENCE, MEMBOX_CAP_WINDOWS) \
 	X(CANCEL, 0x35, 0, MBF_VALUE, 0, 0)
 
 enum membox_opcode {
@@ -251,6 +282,7 @@ enum membox_opcode {
 	MEMBOX_OPS(MEMBOX_OP_ENUM)
 #undef MEMBOX_OP_ENUM
 };
+
 #define MEMBOX_OP_LIMIT 0x40 /* opcodes of packets are below, of administration from 0x80 */
 
 /*
@@ -266,6 +298,7 @@ struct membox_batch {
 	__u32 count;  /* 1 ... MEMBOX_MAX_BATCH */
 	__u32 rsvd;
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_batch) == 16);
 
 /*
@@ -298,12 +331,13 @@ struct membox_info {
 	__u32 state;	   /* of the box: 0 good, 1 stopped as corrupt */
 	__u32 live_ports;
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_info) == 136);
 
 /* flags of membox_param_args */
 #define MEMBOX_PARAM_CREATE (1U << 0)	 /* make it when it is not there */
 #define MEMBOX_PARAM_EXCL (1U << 1)	 /* with CREATE: it must not be there */
-#define MEMBOX_PARAM_KEYED (1U << 2)	 /* with CREATE | EXCL: key comes back; attach: key is given */
+#define MEMBOX_PARAM_KEYED (1U << 2)	 /* CREATE | EXCL: key comes back; else: key is given */
 #define MEMBOX_PARAM_MAPPABLE (1U << 3)	 /* with CREATE: whole pages, can be a window */
 #define MEMBOX_PARAM_EPHEMERAL (1U << 4) /* with CREATE: goes when the last reference goes */
 #define MEMBOX_PARAM_NOJOURNAL (1U << 5) /* with CREATE: no undo stripes; torn by a crash */
@@ -331,6 +365,7 @@ struct membox_param_args {
 	__u32 rights;  /* MEMBOX_WIN_READ | MEMBOX_WIN_WRITE */
 	__u32 attrs;   /* MEMBOX_PARAM_* it was created with */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_param_args) == 144);
 
 struct membox_handle_args {
@@ -339,6 +374,7 @@ struct membox_handle_args {
 	__u32 value;	/* SUBSCRIBE: on or off */
 	__u32 deferred;	/* out: CLOSE, DESTROY: references that still hold the space */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_handle_args) == 16);
 
 struct membox_param_stat {
@@ -360,6 +396,7 @@ struct membox_param_stat {
 	__u32 torn;	/* 1: a writer died inside an unjournalled write */
 	__u8 owner[16]; /* principal */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_param_stat) == 160);
 
 /* A cursor of 0 begins, the one that comes back goes on; 0 back: the end. */
@@ -371,6 +408,7 @@ struct membox_list_args {
 	__u32 rsvd;
 	struct membox_param_stat entry[MEMBOX_LIST_ENTRIES]; /* handle: 0 */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_list_args) == 3856);
 
 struct membox_grant_args {
@@ -380,6 +418,7 @@ struct membox_grant_args {
 	__u32 rank;
 	struct membox_key key; /* the creator's */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_grant_args) == 32);
 
 struct membox_mail {
@@ -389,6 +428,7 @@ struct membox_mail {
 	struct membox_key key;
 	char group[MEMBOX_NAME_BYTES];
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_mail) == 152);
 
 struct membox_event {
@@ -397,6 +437,7 @@ struct membox_event {
 	__u64 version; /* the last one */
 	__u64 missed;  /* versions since the last event that are not told of singly */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_event) == 24);
 
 #define MEMBOX_GROUP_KEYED (1U << 0) /* first to join sets the key, others must know it */
@@ -414,7 +455,9 @@ struct membox_group_args {
 	__s32 dead;	/* lowest rank that died in this epoch, -1: none */
 	__u8 state[MEMBOX_MAX_RANKS]; /* enum membox_seat */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_group_args) == 176);
+
 enum membox_seat { MEMBOX_SEAT_FREE = 0, MEMBOX_SEAT_LIVE = 1, MEMBOX_SEAT_DEAD = 2 };
 
 struct membox_port_stat {
@@ -429,6 +472,7 @@ struct membox_port_stat {
 	__u64 used_bytes; /* of the port's quota */
 	__u64 quota_bytes; /* 0: none */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_port_stat) == 176);
 
 /* What became of commands that a reset or a crash ended. */
@@ -438,19 +482,23 @@ enum membox_outcome {
 	MEMBOX_OUTCOME_NOT_BEGUN = 2,
 	MEMBOX_OUTCOME_TORN = 3, /* stripes below torn_at are done, others are not */
 };
+
 struct membox_outcome_entry {
 	__u64 user_data;
 	__u64 torn_at; /* bytes */
 	__u32 outcome;
 	__u32 status;
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_outcome_entry) == 24);
+
 #define MEMBOX_OUTCOME_ENTRIES 64
 struct membox_outcomes {
 	__u32 size;
 	__u32 count; /* out */
 	struct membox_outcome_entry entry[MEMBOX_OUTCOME_ENTRIES];
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_outcomes) == 1544);
 
 /*
@@ -470,6 +518,7 @@ struct membox_submit {
 	__u32 rsvd;
 	__s64 timeout_ns; /* -1: the default */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_submit) == 56);
 
 /* Memory regions: pinned once, named by key in packets with MEMBOX_F_REGION. */
@@ -481,6 +530,7 @@ struct membox_region_args {
 	__u32 key; /* out of ADD, in of DEL */
 	__u32 rsvd;
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_region_args) == 32);
 
 struct membox_eventfd_args {
@@ -489,6 +539,7 @@ struct membox_eventfd_args {
 	__u32 sources; /* MEMBOX_EVENTFD_* */
 	__u32 rsvd;
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_eventfd_args) == 16);
 #define MEMBOX_EVENTFD_COMPLETION 1U
 #define MEMBOX_EVENTFD_EVENT 2U

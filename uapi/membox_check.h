@@ -47,7 +47,7 @@ static inline int membox_op_lookup(__u8 opcode, struct membox_op_info *info)
 {
 	switch (opcode) {
 #define MEMBOX_OP_CASE(name, op, req, opt, fl, capability) \
-	case op: \
+	case (op): \
 		info->required = (req); \
 		info->optional = (opt); \
 		info->flags = (fl); \
@@ -55,8 +55,22 @@ static inline int membox_op_lookup(__u8 opcode, struct membox_op_info *info)
 		return 1;
 		MEMBOX_OPS(MEMBOX_OP_CASE)
 #undef MEMBOX_OP_CASE
+	}
+	return 0;
+}
+
+/* Is sub one that the operation knows? */
+static inline int membox_sub_known(const struct membox_packet *p)
+{
+	switch (p->opcode) {
+	case MEMBOX_OP_SCATTER_ACC:
+		return p->sub == MEMBOX_I32 || p->sub == MEMBOX_I64;
+	case MEMBOX_OP_ATOMIC:
+		return p->sub && p->sub < MEMBOX_NR_ATOMICS;
+	case MEMBOX_OP_WAIT:
+		return p->sub && p->sub < MEMBOX_NR_CMPS;
 	default:
-		return 0;
+		return p->sub && p->sub < MEMBOX_NR_UPDATES;
 	}
 }
 
@@ -392,13 +406,8 @@ static inline __u16 membox_check_types(const struct membox_packet *p, __u32 used
 			return MEMBOX_ST_BAD_REDUCTION;
 	}
 	if (used & MBF_SUB) {
-		__u8 limit = p->opcode == MEMBOX_OP_ATOMIC ? (__u8)MEMBOX_NR_ATOMICS :
-			     p->opcode == MEMBOX_OP_WAIT ? (__u8)MEMBOX_NR_CMPS : (__u8)MEMBOX_NR_UPDATES;
-		int ok = p->opcode == MEMBOX_OP_SCATTER_ACC ?
-			 p->sub == MEMBOX_I32 || p->sub == MEMBOX_I64 : p->sub && p->sub < limit;
-
 		*detail = MEMBOX_AT(sub);
-		if (!ok)
+		if (!membox_sub_known(p))
 			return MEMBOX_ST_BAD_SUBOP;
 	}
 	return MEMBOX_ST_OK;

@@ -57,7 +57,7 @@
 	X(TYPE_MISMATCH, 22, "element type is not the parameter's")            \
 	X(DENIED, 23, "no right to do this to the parameter")                  \
 	X(OUT_OF_RANGE, 24, "range is past the end of the parameter")          \
-	X(BAD_TERM, 25, "a term of the list is not usable")                    \
+	X(BAD_TERM, 25, "term of the list not usable; result is its number")    \
 	X(OVERLAP, 26, "operands overlap")                                     \
 	/* groups */                                                           \
 	X(BAD_GROUP, 27, "group handle is closed or foreign")                  \
@@ -211,6 +211,7 @@ struct membox_err {
 	__u32 detail;
 	__u64 value; /* address or register offset */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_err) == 32);
 
 /* Host memory: an address, or a region key and an offset in it. */
@@ -221,6 +222,7 @@ struct membox_hostref {
 	__u32 key;  /* region key when MEMBOX_F_REGION says so, else 0 */
 	__u32 nseg; /* packet: 0; descriptor: data entries of the list, 0: one piece */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_hostref) == 16);
 
 /*
@@ -233,6 +235,7 @@ struct membox_sge {
 	__u32 len;   /* bytes, not 0; LINK: 0 */
 	__u32 flags; /* MEMBOX_SGE_LINK or 0 */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_sge) == 16);
 #define MEMBOX_SGE_LINK 1U
 #define MEMBOX_SGL_ENTRIES 256
@@ -251,6 +254,7 @@ struct membox_instr {
 	__u16 flags;   /* MEMBOX_F_* */
 	__u16 context; /* kernel queue: whose command it is; user queue: 0 */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_instr) == 8);
 
 /*
@@ -271,6 +275,7 @@ struct membox_completion {
 	__u16 status;  /* enum membox_status */
 	__u32 phase;   /* bit 0, as in the submission ring */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_completion) == 64);
 
 /*
@@ -295,6 +300,7 @@ struct membox_qctl {
 	__u32 halted;	/* not 0: the queue stopped, a status says why */
 	__u32 rsvd1[13];
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_qctl) == 128);
 #define MEMBOX_QCTL_DEVICE 64 /* offset of the device's half */
 
@@ -340,12 +346,14 @@ enum membox_admin_opcode {
 	MEMBOX_ADM_REGION_ADD = 0xa5,	/* D struct membox_region_hw; context 0 only */
 	MEMBOX_ADM_REGION_DEL = 0xa6,	/* D struct membox_region_hw; context 0 only */
 };
+
 #define MEMBOX_ADMIN_BYTES 4096
 
 struct membox_ctx_args {
 	__u32 size;
 	__u32 context; /* 1 ... MAX_CONTEXTS - 1, chosen by the driver */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_ctx_args) == 8);
 
 /*
@@ -360,6 +368,7 @@ struct membox_window_args {
 	__u64 offset; /* out: device: bytes into BAR 2; ioctl: mmap offset */
 	__u64 length; /* out: bytes, a multiple of 4096 */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_window_args) == 32);
 #define MEMBOX_WIN_READ 1U
 #define MEMBOX_WIN_WRITE 2U
@@ -376,6 +385,7 @@ struct membox_queue_args {
 	__u16 context;	 /* user queue: its context; kernel queue: 0 */
 	__u32 flags;	 /* MEMBOX_QUEUE_* */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_queue_args) == 40);
 #define MEMBOX_QUEUE_USER 1U /* names regions only, one context */
 
@@ -388,6 +398,7 @@ struct membox_abort_args {
 	__u16 rsvd;
 	__u32 found; /* out: commands aborted */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_abort_args) == 16);
 
 /* A memory region, for user queues: pinned host memory behind a key. */
@@ -400,6 +411,7 @@ struct membox_region_hw {
 	__u64 addr;
 	__u64 length;	/* bytes */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_region_hw) == 32);
 
 #endif /* MEMBOX_HW_H */
