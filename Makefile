@@ -42,14 +42,14 @@ DEVICE_TESTS :=
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all lib programs host-tests device-tests modules qemu kernels demo test check kunit lint vm \
+.PHONY: all lib programs examples host-tests device-tests modules qemu kernels demo test check kunit lint vm \
 	install clean help need-user FORCE
 
 -include engine/build.mk userlib/build.mk examples/build.mk tests/build.mk
 
 all: lib programs
 lib: $(LIBS)
-programs: $(PROGRAMS)
+programs examples: $(PROGRAMS)
 host-tests: $(HOST_TESTS)
 device-tests: $(DEVICE_TESTS)
 $(LIBS) $(PROGRAMS) $(HOST_TESTS) $(DEVICE_TESTS): | need-user

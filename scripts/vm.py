@@ -22,6 +22,7 @@ import pathlib
 import platform
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -448,6 +449,7 @@ def accelerator():
             works = False
         finally:
             guest.kill()
+            shutil.rmtree(guest.directory, ignore_errors=True)
         cache.write_atomic(answer, "kvm" if works else "tcg")
         step.say(f"    KVM smoke test: {'passed' if works else 'no guest boots'} "
                  f"({time.monotonic() - start:.0f} s); using {answer.read_text()}")
@@ -503,13 +505,20 @@ def main():
     devices = list(options.devices)
     if options.box:
         devices += box_args(options.box) + ["-device", "membox,memdev=box"]
-    with Guest(f"run-{os.getpid()}", kernel=options.kernel, accel=options.accel, memory=options.memory,
-               devices=devices) as guest:
+    guest = Guest(f"run-{os.getpid()}", kernel=options.kernel, accel=options.accel, memory=options.memory,
+                  devices=devices)
+    try:
+        guest.start()
         status, output = guest.run(options.run, options.timeout)
         print(output, end="")
         for line in guest.check_log():
             step.say(f"kernel log: {line}")
         return status
+    except GuestError as error:
+        step.fail("guest", str(error), step.repeat_command())
+    finally:
+        guest.kill()
+        shutil.rmtree(guest.directory, ignore_errors=True)
 
 
 if __name__ == "__main__":
