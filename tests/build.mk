@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: MIT
+# tests/: every tests/host/*.c is a program of the host tier, cmocka printing TAP. The tools that
+# tests run in guests and on the host alike are static, in $(B)/guest.
+
+CFLAGS_tests := -Itests/common -Iengine -Iuserlib/include -D_GNU_SOURCE
+
+host_programs := $(patsubst tests/host/%.c,$(B)/tests/%,$(wildcard tests/host/*.c))
+HOST_TESTS += $(host_programs)
+
+$(host_programs): $(B)/tests/%: $(B)/obj/tests/host/%.o $(B)/lib/libmembox.a $(B)/lib/libmembox_engine.a
+	$(Q)mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka -lcrypto -lm -lpthread
+
+guest_tools := $(B)/guest/mbtool $(B)/guest/edudma
+PROGRAMS += $(if $(SAN),,$(guest_tools))
+
+$(guest_tools): $(B)/guest/%: $(B)/obj/tests/tools/%.o $(B)/lib/libmembox.a $(B)/lib/libmembox_engine.a
+	$(Q)mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -static -o $@ $^ -lm -lpthread
