@@ -10,7 +10,7 @@ HOST_TESTS += $(host_programs)
 $(host_programs): $(B)/tests/%: $(B)/obj/tests/host/%.o $(B)/lib/libmembox.a $(B)/lib/libmembox_engine.a
 	$(Q)mkdir -p $(@D)
 	$(say) LD $@
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka -lcrypto -lm -lpthread
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka -lm -lpthread
 
 guest_tools := $(B)/guest/mbtool $(B)/guest/edudma
 PROGRAMS += $(if $(SAN),,$(guest_tools))
