@@ -111,9 +111,10 @@ struct membox_fmt_state {
 	__u64 serial;  /* last one given to a parameter or group */
 	__u64 params_used;   /* cache: entries */
 	__u64 granules_used; /* cache: of the data area */
-	__u64 next_page;     /* hint: where the allocator looks first */
+	__u64 next_page;     /* hint: where the allocator looks first for pages ... */
+	__u64 next_small;    /* ... and for less than one */
 	__u64 recoveries;    /* of dead ports, ever */
-	__u64 rsvd1[2];
+	__u64 mail_seq;	     /* last one given to a mail */
 	__u8 rsvd2[4096 - 128];
 };
 MEMBOX_ASSERT(sizeof(struct membox_fmt_state) == MEMBOX_FMT_PAGE);
@@ -212,10 +213,9 @@ struct membox_fmt_param {
 	__u64 word;
 	__u64 lock; /* lock word of PARAM_LOCK; cookie: context, its generation << 8 */
 	__u64 zeroer; /* FREEING: lock word of who zeroes */
-	__u32 refs;    /* cache: handles and holds */
-	__u32 waiters; /* cache: entries of waiter tables */
+	__u32 refs;	   /* cache: handles and holds */
 	__u32 subscribers; /* cache: subscribed handles */
-	__u32 rsvd0;
+	__u64 rsvd0;
 	struct membox_fmt_param_fixed fixed;
 	__u64 rsvd1[2];
 };
@@ -301,29 +301,49 @@ struct membox_fmt_outcome {
 	__u64 torn_at;
 	__u32 outcome;
 	__u32 status;
-	__u64 rsvd[4];
+	__u64 command; /* after a crash: generation of the port << 32 | sequence of the writer */
+	__u64 rsvd[3];
 };
 MEMBOX_ASSERT(sizeof(struct membox_fmt_outcome) == 64);
 
 /*
- * An undo stripe: this page, and behind it the old bytes. word: 0 when nothing
- * is open; the other fields and the bytes are whole before it is stored.
+ * A writer of a port: this page, and behind it the old bytes of the stripe that
+ * it changes. word: sequence << 32 | progress << MEMBOX_UNDO_PROGRESS_SHIFT |
+ * state; every state between two IDLE has the same sequence, the next command
+ * another one. The fields are whole before BEGIN is stored; offset, bytes and
+ * the old bytes before OPEN is.
  */
+enum membox_fmt_undo_state {
+	MEMBOX_UNDO_IDLE = 0,
+	MEMBOX_UNDO_BEGIN = 1,	/* `begun` of the parameter is about to be bumped, or was */
+	MEMBOX_UNDO_ACTIVE = 2, /* it was; `progress` bytes are done, no stripe is open */
+	MEMBOX_UNDO_OPEN = 3,	/* the same, and the old bytes of one stripe are valid */
+	MEMBOX_UNDO_END = 4,	/* `finished` is about to be bumped, or was */
+};
+
+#define MEMBOX_UNDO_STATE 0x7ULL
+#define MEMBOX_UNDO_PROGRESS_SHIFT 3 /* 29 bits: bytes of the destination done */
+#define MEMBOX_UNDO_PROGRESS 0x1fffffffULL
+#define MEMBOX_UNDO_SEQ_SHIFT 32
+
 struct membox_fmt_undo {
 	__u64 word;
-	__u64 offset; /* of the file: where the bytes belong */
+	__u64 offset; /* of the file: where the old bytes belong */
 	__u64 bytes;  /* at most a stripe */
 	__u64 serial; /* parameter that is written */
 	__u32 param;
 	__u32 generation; /* of the port */
-	__u64 done;   /* bytes of the command below this stripe */
+	__u64 base;   /* of the file: first byte of the command's destination, */
+	__u64 length; /* its bytes, */
+	__u64 source; /* and the first byte of its source in the box, 0: none */
 	__u64 user_data;
 	__u32 context;
 	__u32 context_gen;
-	__u64 rsvd0[8];
+	__u64 rsvd0[6];
 	struct membox_packet packet; /* the command */
 	__u8 rsvd1[4096 - 256];
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_fmt_undo) == MEMBOX_FMT_PAGE);
 
 #endif /* MEMBOX_FORMAT_H */
