@@ -153,7 +153,7 @@ def unpack_source(name, version, target):
         step.say(f"    {name} {version}: {result.stderr.strip()[-200:]}")
         return False
     step.run(f"unpacking {name} {version}",
-             ["dpkg-source", "--no-check", "-x", dsc[0].name, str(target)], 30, cwd=where)
+             ["dpkg-source", "--no-check", "--no-copy", "-x", dsc[0].name, str(target)], 30, cwd=where)
     for file in where.iterdir():
         file.unlink()
     where.rmdir()

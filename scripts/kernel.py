@@ -10,11 +10,14 @@ the options of kernel-debug.config. KERNEL_SRC=<directory> takes the place of th
 An entry holds: bzImage, release, build/ (what `make -C` takes for modules), modules/ (stock).
 """
 import argparse
+import lzma
 import os
 import pathlib
 import re
 import shutil
+import struct
 import subprocess
+import tempfile
 
 import cache
 import debian
@@ -24,6 +27,8 @@ import step
 STOCK = {"6.12": r"linux-image-6\.12\.[0-9.]+\+deb12-amd64", "6.1": r"linux-image-6\.1\.0-[0-9]+-amd64"}
 SOURCE_PACKAGE = "linux-source-6.12"
 FRAGMENT = pathlib.Path(__file__).with_name("kernel-debug.config")
+# Offsets in a bzImage (Documentation/arch/x86/boot.rst); its payload ends with the unpacked size.
+SETUP_SECTORS, PAYLOAD, PAYLOAD_TRAILER = 0x1f1, 0x248, 4
 GCC_MAJOR = subprocess.run(["gcc", "-dumpversion"], capture_output=True, text=True).stdout.strip()
 
 
@@ -134,6 +139,29 @@ def build_debug(tree, partial, final):
     makefile = output / "Makefile"
     makefile.write_text(makefile.read_text().replace(str(partial), str(final)))
     partial.rename(final)
+
+
+def boot_image(entry):
+    """What QEMU's -kernel takes: of stock kernels the unpacked ELF file, entered by the PVH protocol.
+
+    A guest under emulation takes seconds to unpack its own kernel; the host does it once.
+    """
+    image, unpacked = entry / "bzImage", entry / "vmlinux"
+    if "kernel-debug" in entry.name:
+        return image  # built without PVH
+    if not unpacked.exists():
+        data = image.read_bytes()
+        sectors = data[SETUP_SECTORS] or 4
+        offset, length = struct.unpack_from("<II", data, PAYLOAD)
+        start = (sectors + 1) * 512 + offset
+        payload = data[start:start + length - PAYLOAD_TRAILER]
+        with tempfile.NamedTemporaryFile(dir=entry, delete=False) as out:
+            if payload.startswith(b"\xfd7zXZ"):
+                out.write(lzma.LZMADecompressor().decompress(payload))
+            else:
+                out.write(subprocess.run(["zstd", "-dcq"], input=payload, capture_output=True, check=True).stdout)
+        os.rename(out.name, unpacked)
+    return unpacked
 
 
 def get(kernel):

@@ -34,6 +34,7 @@ ISA_TESTDEV ISA_DEBUG""".split()
 DROPPED = {"qemu-device": "", "engine": "engine", "uapi": "uapi"}
 SUFFIXES = {".c", ".h", ".build", ".inc", ""}
 BINARY = "qemu-system-x86_64"
+KEEP = 12
 
 
 def source_key():
@@ -148,7 +149,15 @@ def build():
         shutil.copy2(base / "build" / BINARY, partial)
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
+        forget_old()
     return final / BINARY
+
+
+def forget_old():
+    """Removes the binaries that were not asked for lately; each edit of the device leaves one."""
+    binaries = sorted(cache.root().glob("qemu-*/" + BINARY), key=lambda path: path.parent.stat().st_mtime)
+    for old in binaries[:-KEEP]:
+        shutil.rmtree(old.parent, ignore_errors=True)
 
 
 def main():

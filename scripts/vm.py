@@ -192,7 +192,7 @@ class Guest:
                    "-serial", f"file:{self.directory}/console.log",
                    "-chardev", f"socket,id=agent,fd={agent_there.fileno()}", "-serial", "chardev:agent",
                    "-chardev", f"socket,id=qmp,fd={qmp_there.fileno()}", "-mon", "chardev=qmp,mode=control",
-                   "-kernel", str(entry / "bzImage"), "-initrd", str(initrd),
+                   "-kernel", str(kernels.boot_image(entry)), "-initrd", str(initrd),
                    "-append", f"{CMDLINE} membox.name={self.name} {self.append}",
                    *self.devices]
         (self.directory / "command").write_text(shlex.join(command) + "\n")
@@ -485,7 +485,7 @@ def shell(options):
     return subprocess.run(
         [str(qemu_build.build()), *machine(guest.accel, 1, options.memory), "-display", "none",
          "-chardev", "stdio,id=tty,mux=on,signal=off", "-serial", "chardev:tty", "-mon", "chardev=tty",
-         "-kernel", str(entry / "bzImage"), "-initrd", str(directory / "initrd.cpio"),
+         "-kernel", str(kernels.boot_image(entry)), "-initrd", str(directory / "initrd.cpio"),
          "-append", f"{CMDLINE} quiet membox.name=shell membox.shell", *devices, *options.devices],
         preexec_fn=_die_with_parent).returncode
 
