@@ -122,12 +122,15 @@ struct mbe_cmd {
 
 	/* the engine's own */
 	struct mbe_queue *queue;
-	struct mbe_cmd *next, **link; /* of whichever list it is on */
+	struct mbe_cmd *next, **link;	 /* the queue's commands in flight */
+	struct mbe_cmd *pnext, **plink; /* what is held behind a fence, or parked */
 	struct membox_completion c;
 	uint64_t seq, deadline;
-	uint64_t word, waits_for;
+	uint64_t waits_for;
 	uint32_t state;
 	uint32_t waiter;
+	uint32_t abort; /* the status to end with, 0: none asked for */
+	bool changed;	/* common memory: the outcome is TORN, not NOT_BEGUN */
 };
 
 /*
@@ -163,9 +166,10 @@ void mbe_execute(struct mbe *e, struct mbe_cmd *cmd);
 
 /*
  * Ends commands that are parked, held behind a fence, or running (at the next
- * stripe boundary) and for which match says true, with `status`. Returns how
- * many it found; each still completes through done(). match is called with the
- * engine's command lock held and must not block.
+ * stripe boundary) and for which match says true, with `status`. q NULL: of all
+ * queues. Returns how many it found; each still completes through done(), with
+ * its own status if it had done all its work. match is called with the engine's
+ * command lock held and must not block.
  */
 unsigned int mbe_abort(struct mbe *e, struct mbe_queue *q,
 		       bool (*match)(const struct mbe_cmd *cmd, void *arg), void *arg,
