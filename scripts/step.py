@@ -16,6 +16,10 @@ import time
 
 import cache
 
+# A make that started this script has nothing to say to the makes that it starts.
+for _name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
+    os.environ.pop(_name, None)
+
 PLAIN_INTERVAL = 30.0
 TAIL_LINES = 30
 

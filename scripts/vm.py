@@ -41,6 +41,7 @@ FIRMWARE = ["/usr/share/qemu", "/usr/share/seabios"]
 BOOT_TIMEOUT = {"6.12": 90, "6.1": 90, "debug": 240}
 SMOKE_TIMEOUT = 8
 COMMAND_LIMIT = 3000
+SHELL_BOX_SIZE = "64M"
 PR_SET_PDEATHSIG = 1
 TIMED_OUT = 124
 BUILD = pathlib.Path(os.environ.get("B", cache.CHECKOUT / "build"))
@@ -475,9 +476,10 @@ def shell(options):
     """An interactive guest on this terminal (`make vm`)."""
     directory = BUILD / "vm" / "shell"
     directory.mkdir(parents=True, exist_ok=True)
-    devices = []
-    if options.box:
-        devices = box_args(options.box) + ["-device", "membox,memdev=box"]
+    box = options.box or directory / "box"
+    if not options.box:
+        subprocess.run([BUILD / "bin/memboxctl", "format", "--force", box, SHELL_BOX_SIZE], check=True)
+    devices = box_args(box) + ["-device", "membox,memdev=box"]
     guest = Guest("shell", kernel=options.kernel, accel=options.accel)
     entry = kernels.get(options.kernel)
     image.write(directory / "initrd.cpio", guest._contents(entry))
