@@ -11,6 +11,7 @@ import hashlib
 import os
 import pathlib
 import shutil
+import sys
 import tempfile
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
@@ -52,7 +53,11 @@ def lock(name):
     locks = root() / "locks"
     locks.mkdir(exist_ok=True)
     with open(locks / name, "w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"    waiting for another process that works on {name}", file=sys.stderr, flush=True)
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
