@@ -228,8 +228,8 @@ MEMBOX_ASSERT(sizeof(struct membox_fmt_param) == 256);
 struct membox_fmt_version {
 	__u64 begun;	/* writers begun, ever */
 	__u64 finished; /* writers finished, ever */
-	__u64 torn;	/* not 0: a writer died inside an unjournalled write */
-	__u64 rsvd;
+	__u64 torn;	/* not 0: a writer died and left a part of its command done */
+	__u64 repair;	/* lock word: recovery settles the counters, writers wait */
 	__u64 watch[MEMBOX_MAX_PORTS / 64]; /* bit: that port has a waiter or subscriber */
 };
 MEMBOX_ASSERT(sizeof(struct membox_fmt_version) == MEMBOX_FMT_LINE);
