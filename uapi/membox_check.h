@@ -280,19 +280,14 @@ static inline int membox_host2_is_written(__u8 opcode)
 	return opcode != MEMBOX_OP_SCATTER_ACC;
 }
 
-/* Alignment that host must have. */
+/* Alignment that host must have, 1 where the packet names none. */
 static inline __u32 membox_host_align(const struct membox_packet *p)
 {
-	switch (p->opcode) {
-	case MEMBOX_OP_READ:
-	case MEMBOX_OP_WRITE:
-	case MEMBOX_OP_SNAPSHOT:
-		return membox_type_bytes(p->dst_type);
-	case MEMBOX_OP_WSUM:
-		return 8;
-	default:
-		return membox_type_bytes(p->src_type);
-	}
+	__u32 bytes = membox_type_bytes(p->src_type ? p->src_type : p->dst_type);
+
+	if (p->opcode == MEMBOX_OP_WSUM)
+		return 8; /* of struct membox_term */
+	return bytes ? bytes : 1;
 }
 
 /* The single checks of membox_check_packet, in its order; each returns a status. */
