@@ -240,6 +240,7 @@ MEMBOX_ASSERT(sizeof(struct membox_sge) == 16);
 #define MEMBOX_SGE_LINK 1U
 #define MEMBOX_SGL_ENTRIES 256
 #define MEMBOX_SGL_BYTES 4096
+#define MEMBOX_SGL_MAX 65537 /* data entries of one list: the largest transfer in pages */
 
 /*
  * A descriptor: what the driver writes into a submission ring. It has the
