@@ -1,0 +1,359 @@
+/*
+ * membox: the administration commands that the device executes itself: queues,
+ * ABORT and windows; and what a closing handle or context leaves behind.
+ *
+ * Copyright (c) the membox authors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Step functions of admin.c: run by the worker that serves queue 0, no lock
+ * held; functions named main_* run under the BQL.
+ */
+#include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "device.h"
+#include "trace.h"
+
+static bool refuse(MemboxAdmin *a, uint16_t status, uint32_t detail)
+{
+    a->status = status;
+    a->detail = detail;
+    return true;
+}
+
+/*
+ * The command's structure: at least what this device knows, and zero behind
+ * it. False: refused.
+ */
+static bool take(MemboxAdmin *a, void *args, size_t known)
+{
+    uint32_t size;
+
+    memcpy(&size, a->buf, sizeof(size));
+    if (a->d.count < known || size < known || size > a->d.count) {
+        refuse(a, MEMBOX_ST_BAD_ARGUMENT, 0);
+        return false;
+    }
+    for (uint32_t i = known; i < size; i++) {
+        if (a->buf[i]) {
+            refuse(a, MEMBOX_ST_RESERVED, i);
+            return false;
+        }
+    }
+    memcpy(args, a->buf, known);
+    return true;
+}
+
+/* The same for what only the kernel, context 0, may ask. */
+static bool take_kernel(MemboxAdmin *a, void *args, size_t known)
+{
+    if (a->d.context) {
+        refuse(a, MEMBOX_ST_DENIED, 0);
+        return false;
+    }
+    return take(a, args, known);
+}
+
+/* ---- queues ---- */
+
+#define QAT(field) offsetof(struct membox_queue_args, field)
+
+static bool step_queue_create(MemboxState *s, MemboxAdmin *a)
+{
+    struct membox_queue_args args;
+    MemboxQueue *q;
+    bool added;
+
+    if (!take_kernel(a, &args, sizeof(args))) {
+        return true;
+    }
+    if (args.flags & ~MEMBOX_QUEUE_USER) {
+        return refuse(a, MEMBOX_ST_BAD_FLAG, QAT(flags));
+    }
+    if (args.flags) {
+        return refuse(a, MEMBOX_ST_UNSUPPORTED, QAT(flags));
+    }
+    if (args.context) {
+        return refuse(a, MEMBOX_ST_BAD_ARGUMENT, QAT(context));
+    }
+    if (!args.queue || args.queue > s->queues) {
+        return refuse(a, MEMBOX_ST_BAD_QUEUE, QAT(queue));
+    }
+    if (s->queue[args.queue]) {
+        return refuse(a, MEMBOX_ST_QUEUE_EXISTS, QAT(queue));
+    }
+    if (args.vector >= s->vectors && args.vector != 0xffff) {
+        return refuse(a, MEMBOX_ST_BAD_ARGUMENT, QAT(vector));
+    }
+    q = membox_queue_new(s, &args, &a->status, &a->detail);
+    if (!q) {
+        return true;
+    }
+    qemu_mutex_lock(&s->lock);
+    added = !s->quiesce;
+    if (added) {
+        s->queue[args.queue] = q;
+    }
+    qemu_mutex_unlock(&s->lock);
+    if (!added) {
+        membox_queue_free(q);
+        return refuse(a, MEMBOX_ST_RESET, 0);
+    }
+    /* The host may have published before it asked for the queue. */
+    membox_kick(s, args.queue);
+    return true;
+}
+
+static bool step_queue_delete(MemboxState *s, MemboxAdmin *a)
+{
+    struct membox_queue_args args;
+    MemboxQueue *q;
+    bool idle;
+
+    if (!take_kernel(a, &args, sizeof(args))) {
+        return true;
+    }
+    q = args.queue && args.queue <= s->queues ? s->queue[args.queue] : NULL;
+    if (!q) {
+        return refuse(a, MEMBOX_ST_BAD_QUEUE, QAT(queue));
+    }
+    qatomic_set(&q->stopped, true);
+    membox_queue_abort(q, true, 0, 0, MEMBOX_ST_ABORTED);
+    qemu_mutex_lock(&s->lock);
+    /* A reset that has begun frees it. */
+    idle = !s->quiesce && !q->inflight && !q->serving && !q->queued &&
+           !q->executing;
+    if (idle) {
+        s->queue[args.queue] = NULL;
+    }
+    qemu_mutex_unlock(&s->lock);
+    if (idle) {
+        membox_queue_free(q);
+    }
+    return idle;
+}
+
+static bool step_abort(MemboxState *s, MemboxAdmin *a)
+{
+    struct membox_abort_args args;
+    MemboxQueue *q;
+    bool busy;
+
+    if (!take_kernel(a, &args, sizeof(args))) {
+        return true;
+    }
+    if (args.rsvd) {
+        return refuse(a, MEMBOX_ST_RESERVED,
+                      offsetof(struct membox_abort_args, rsvd));
+    }
+    q = args.queue && args.queue <= s->queues ? s->queue[args.queue] : NULL;
+    if (!q) {
+        return refuse(a, MEMBOX_ST_BAD_QUEUE,
+                      offsetof(struct membox_abort_args, queue));
+    }
+    switch (a->stage) {
+    case 0:
+        /* What is published by now is fetched first, so that it is found. */
+        membox_kick(s, args.queue);
+        a->stage++;
+        /* fall through */
+    case 1:
+        qemu_mutex_lock(&s->lock);
+        busy = q->queued || q->serving;
+        qemu_mutex_unlock(&s->lock);
+        if (busy) {
+            return false;
+        }
+        args.found = membox_queue_abort(q, false, args.context, args.cid,
+                                        MEMBOX_ST_ABORTED);
+        memcpy(a->buf, &args, sizeof(args));
+        a->stage++;
+        /* fall through */
+    default:
+        return !qatomic_read(&q->aborting);
+    }
+}
+
+/* ---- windows ---- */
+
+#define WAT(field) offsetof(struct membox_window_args, field)
+
+static void main_map(MemboxState *s, MemboxAdmin *a)
+{
+    struct membox_window_args *args = (struct membox_window_args *)a->buf;
+
+    a->status = membox_window_add(s, a->d.context, args->handle,
+                                  args->prot & MEMBOX_WIN_WRITE, &a->extent,
+                                  args);
+    if (!a->status) {
+        a->held = false; /* the window's now */
+    }
+    membox_admin_wake(s);
+}
+
+static bool step_window_map(MemboxState *s, MemboxAdmin *a)
+{
+    struct membox_window_args args;
+
+    if (a->stage) {
+        if (a->held) {
+            mbe_extent_put(s->engine, &a->extent);
+            a->held = false;
+        }
+        return true;
+    }
+    if (!take(a, &args, sizeof(args))) {
+        return true;
+    }
+    if (args.prot != MEMBOX_WIN_READ &&
+        args.prot != (MEMBOX_WIN_READ | MEMBOX_WIN_WRITE)) {
+        return refuse(a, MEMBOX_ST_BAD_ARGUMENT, WAT(prot));
+    }
+    a->status = mbe_extent_get(s->engine, a->d.context, args.handle,
+                               &a->extent);
+    if (a->status) {
+        return refuse(a, a->status, WAT(handle));
+    }
+    if (args.prot & ~(s->rdonly ? MEMBOX_WIN_READ : a->extent.rights)) {
+        mbe_extent_put(s->engine, &a->extent);
+        return refuse(a, MEMBOX_ST_DENIED, WAT(prot));
+    }
+    a->held = true;
+    a->stage++;
+    membox_admin_call_main(s, a, main_map);
+    return false;
+}
+
+typedef struct Owner {
+    uint16_t context;
+    uint32_t handle, window;
+} Owner;
+
+static bool is_window(const MemboxWindow *w, const void *arg)
+{
+    const Owner *o = arg;
+
+    return w->context == o->context && w->id == o->window;
+}
+
+static bool is_of_handle(const MemboxWindow *w, const void *arg)
+{
+    const Owner *o = arg;
+
+    return w->context == o->context && w->handle == o->handle;
+}
+
+static bool is_of_context(const MemboxWindow *w, const void *arg)
+{
+    const Owner *o = arg;
+
+    return w->context == o->context;
+}
+
+static void main_unmap(MemboxState *s, MemboxAdmin *a)
+{
+    const struct membox_window_args *args =
+        (const struct membox_window_args *)a->buf;
+    Owner o = { .context = a->d.context, .window = args->window };
+
+    if (!membox_window_remove(s, true, is_window, &o)) {
+        refuse(a, MEMBOX_ST_BAD_HANDLE, WAT(window));
+        membox_admin_wake(s);
+    }
+}
+
+static bool step_window_unmap(MemboxState *s, MemboxAdmin *a)
+{
+    struct membox_window_args args;
+
+    if (a->stage) {
+        return true;
+    }
+    if (!take(a, &args, sizeof(args))) {
+        return true;
+    }
+    a->stage++;
+    membox_admin_call_main(s, a, main_unmap);
+    return false;
+}
+
+/* ---- what a handle or a context holds in the device ---- */
+
+static void main_release(MemboxState *s, MemboxAdmin *a)
+{
+    bool context = a->d.opcode == MEMBOX_ADM_CTX_DESTROY;
+    Owner o = {
+        .context = context ? ((struct membox_ctx_args *)a->buf)->context
+                           : a->d.context,
+        .handle = ((struct membox_handle_args *)a->buf)->handle,
+    };
+
+    if (!membox_window_remove(s, true, context ? is_of_context : is_of_handle,
+                              &o)) {
+        membox_admin_wake(s);
+    }
+}
+
+/* Aborts a context's commands; true when all of them have completed. */
+static bool context_idle(MemboxState *s, uint16_t context)
+{
+    bool idle = true;
+
+    for (unsigned i = 1; i <= s->queues; i++) {
+        MemboxQueue *q = s->queue[i];
+
+        if (q) {
+            membox_queue_abort(q, false, context, 0xffff, MEMBOX_ST_ABORTED);
+            idle &= !qatomic_read(&q->aborting);
+        }
+    }
+    return idle;
+}
+
+/*
+ * Before CTX_DESTROY and PARAM_CLOSE, after PARAM_DESTROY: ends the context's
+ * commands, removes the windows. False: not yet.
+ */
+bool membox_admin_release(MemboxState *s, MemboxAdmin *a)
+{
+    if (a->d.opcode == MEMBOX_ADM_CTX_DESTROY) {
+        const struct membox_ctx_args *args =
+            (const struct membox_ctx_args *)a->buf;
+
+        if (a->d.context || a->d.count < sizeof(*args)) {
+            return true; /* the engine refuses it */
+        }
+        if (!context_idle(s, args->context)) {
+            return false;
+        }
+    } else if ((a->d.opcode != MEMBOX_ADM_PARAM_CLOSE &&
+                a->d.opcode != MEMBOX_ADM_PARAM_DESTROY) ||
+               a->d.count < sizeof(struct membox_handle_args)) {
+        return true;
+    }
+    if (a->stage || !qatomic_read(&s->nwindows)) {
+        return true;
+    }
+    a->stage++;
+    membox_admin_call_main(s, a, main_release);
+    return false;
+}
+
+/* The step function of a "D" command, NULL for the engine's. */
+MemboxAdminStep *membox_admin_device_step(uint8_t opcode)
+{
+    switch (opcode) {
+    case MEMBOX_ADM_WINDOW_MAP:
+        return step_window_map;
+    case MEMBOX_ADM_WINDOW_UNMAP:
+        return step_window_unmap;
+    case MEMBOX_ADM_QUEUE_CREATE:
+        return step_queue_create;
+    case MEMBOX_ADM_QUEUE_DELETE:
+        return step_queue_delete;
+    case MEMBOX_ADM_ABORT:
+        return step_abort;
+    default:
+        return NULL;
+    }
+}
