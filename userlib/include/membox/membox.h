@@ -319,7 +319,8 @@ struct membox_op {
 	double a, b;
 	uint64_t value, compare;
 	uint32_t nterms;
-	uint32_t reserved[5];
+	uint32_t raw; /* 1: mem.packet is all */
+	uint32_t reserved[4];
 };
 
 struct membox_done {

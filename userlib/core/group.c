@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * group.c - seats in groups of ranks. The box does not tell of who joins, so
+ * that waiting for the others is asking again, a little later each time.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+static int ask(struct membox *box, uint8_t opcode, struct membox_group_args *args)
+{
+	return box->be->admin(box, opcode, args, sizeof(*args));
+}
+
+static void leave(struct membox *box, uint32_t handle)
+{
+	struct membox_group_args args = { .size = sizeof(args), .group = handle };
+
+	ask(box, MEMBOX_ADM_GROUP_LEAVE, &args);
+}
+
+/* "0, 3": the ranks that did not come */
+static void missing(const struct membox_group_args *info, int ranks, char *text, size_t bytes)
+{
+	size_t used = 0;
+	int rank;
+
+	text[0] = 0;
+	for (rank = 0; rank < ranks; rank++)
+		if (info->state[rank] != MEMBOX_SEAT_LIVE && used < bytes)
+			used += (size_t)snprintf(text + used, bytes - used, "%s%d",
+						 used ? ", " : "", rank);
+}
+
+/* Until all seats are taken; the answer as mb_admin_fail wants it. */
+static int wait_for_all(struct membox *box, uint32_t handle, const char *name, int ranks,
+			uint64_t deadline)
+{
+	struct mb_backoff backoff = { 0 };
+	struct membox_group_args info;
+	char who[160];
+	int ret;
+
+	for (;;) {
+		info = (struct membox_group_args){ .size = sizeof(info), .group = handle };
+		ret = ask(box, MEMBOX_ADM_GROUP_INFO, &info);
+		if (ret)
+			return mb_admin_fail(box, ret, "group_join", name, 0);
+		if (info.joined >= (uint32_t)ranks && info.dead < 0)
+			return 0;
+		if (info.joined >= (uint32_t)ranks)
+			return mb_fail_status(MEMBOX_ST_RANK_DEAD, "group_join '%s': rank %d",
+					      name, info.dead);
+		if (!mb_backoff(&backoff, deadline))
+			break;
+	}
+	missing(&info, ranks, who, sizeof(who));
+	return mb_fail(-ETIMEDOUT,
+		       "group_join '%s' in box %s: %u of %d ranks came in time, not rank %s; start "
+		       "them, or wait longer", name, box->uri, info.joined, ranks, who);
+}
+
+static int join(struct membox *box, const char *name, int ranks, int rank,
+		const struct membox_key *key, int64_t timeout, struct membox_group **out)
+{
+	struct membox_group_args args = { .size = sizeof(args), .rank = rank };
+	struct membox_group *group;
+	int ret = mb_check(box);
+
+	if (ret)
+		return ret;
+	if (!name || strlen(name) >= sizeof(args.name))
+		return mb_fail_status(MEMBOX_ST_BAD_NAME, "group_join '%.80s'", name ? name : "");
+	if (ranks < 1 || ranks > MEMBOX_MAX_RANKS || rank < -1 || rank >= ranks)
+		return mb_fail_status(MEMBOX_ST_BAD_ARGUMENT,
+				      "group_join '%s' as rank %d of %d (at most %d ranks)", name,
+				      rank, ranks, MEMBOX_MAX_RANKS);
+	strcpy(args.name, name);
+	args.ranks = (uint32_t)ranks;
+	if (key) {
+		args.flags = MEMBOX_GROUP_KEYED;
+		args.key = *key;
+	}
+	group = calloc(1, sizeof(*group));
+	if (!group)
+		return mb_fail(-ENOMEM, "group_join '%s': no memory", name);
+	ret = mb_admin_fail(box, ask(box, MEMBOX_ADM_GROUP_JOIN, &args), "group_join", name, 0);
+	if (ret)
+		goto free_group;
+	ret = wait_for_all(box, args.group, name, ranks, mb_deadline(timeout));
+	if (ret)
+		goto leave_group;
+	group->box = box;
+	group->handle = args.group;
+	group->rank = args.rank;
+	group->ranks = ranks;
+	strcpy(group->name, name);
+	pthread_mutex_lock(&box->lock);
+	mb_list_add(&box->groups, &group->list);
+	pthread_mutex_unlock(&box->lock);
+	*out = group;
+	return 0;
+leave_group:
+	leave(box, args.group);
+free_group:
+	free(group);
+	return ret;
+}
+
+MB_EXPORT int membox_group_join(struct membox *box, const char *name, int ranks, int rank,
+				int64_t timeout, struct membox_group **group)
+{
+	return join(box, name, ranks, rank, NULL, timeout, group);
+}
+
+MB_EXPORT int membox_group_join_keyed(struct membox *box, const char *name, int ranks, int rank,
+				      const struct membox_key *key, int64_t timeout,
+				      struct membox_group **group)
+{
+	if (!key)
+		return mb_fail(-EINVAL, "group_join_keyed '%s': no key given", name);
+	return join(box, name, ranks, rank, key, timeout, group);
+}
+
+MB_EXPORT int membox_group_rank(const struct membox_group *group)
+{
+	return group->rank;
+}
+
+MB_EXPORT int membox_group_ranks(const struct membox_group *group)
+{
+	return group->ranks;
+}
+
+MB_EXPORT int membox_group_info(struct membox_group *group, struct membox_group_info *out)
+{
+	struct membox_group_args args = { .size = sizeof(args), .group = group->handle };
+	struct membox_group_info info = { .size = out->size };
+	int ret = mb_check(group->box);
+
+	if (ret)
+		return ret;
+	if (out->size < 8 || out->size > sizeof(info))
+		return mb_fail(-EINVAL, "group_info '%s': structure of %u bytes: set size",
+			       group->name, out->size);
+	ret = mb_admin_fail(group->box, ask(group->box, MEMBOX_ADM_GROUP_INFO, &args),
+			    "group_info", group->name, 0);
+	if (ret)
+		return ret;
+	info.rank = group->rank;
+	info.ranks = (uint32_t)group->ranks;
+	info.joined = args.joined;
+	info.epoch = args.epoch;
+	info.dead = args.dead;
+	memcpy(info.state, args.state, sizeof(info.state));
+	memcpy(out, &info, out->size);
+	return 0;
+}
+
+/* What fell out of box->groups. */
+void mb_group_close(struct membox_group *group)
+{
+	if (!mb_is_foreign(group->box))
+		leave(group->box, group->handle);
+	free(group);
+}
+
+MB_EXPORT void membox_group_leave(struct membox_group *group)
+{
+	struct membox *box;
+
+	if (!group)
+		return;
+	box = group->box;
+	pthread_mutex_lock(&box->lock);
+	mb_list_del(&group->list);
+	pthread_mutex_unlock(&box->lock);
+	mb_group_close(group);
+}
