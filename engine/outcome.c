@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+/*
+ * outcome.c - a port's ring of outcome records: what became of commands that an
+ * abort, a reset or a crash ended. Writers claim entries by number, without a
+ * lock; who recovers a dead port is alone.
+ */
+#include "exec.h"
+
+#define SEQ_SHIFT 32
+#define CONTEXT_BITS 0xffffffffULL /* context, its generation, and that it is used */
+
+uint32_t mbe_outcome_next(struct mbe *e, uint32_t port)
+{
+	const struct membox_fmt_outcome *o = mbe_area_of(e, MEMBOX_AREA_OUTCOMES, port);
+	uint32_t next = 0;
+
+	for (uint32_t i = 0; i < e->geo.outcomes; i++) {
+		uint64_t word = MBE_LOAD(&o[i].word);
+
+		if (word && (uint32_t)(word >> SEQ_SHIFT) >= next)
+			next = (uint32_t)(word >> SEQ_SHIFT) + 1;
+	}
+	return next;
+}
+
+void mbe_outcome_add(struct mbe *e, uint32_t port, uint32_t seq,
+		     const struct membox_fmt_outcome *what)
+{
+	struct membox_fmt_outcome *o = mbe_area_of(e, MEMBOX_AREA_OUTCOMES, port);
+
+	o += seq % e->geo.outcomes;
+	MBE_STORE(&o->word, 0);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__atomic_store_n(&o->user_data, what->user_data, __ATOMIC_RELAXED);
+	__atomic_store_n(&o->torn_at, what->torn_at, __ATOMIC_RELAXED);
+	__atomic_store_n(&o->outcome, what->outcome, __ATOMIC_RELAXED);
+	__atomic_store_n(&o->status, what->status, __ATOMIC_RELAXED);
+	__atomic_store_n(&o->command, what->command, __ATOMIC_RELAXED);
+	MBE_STORE(&o->word, (uint64_t)seq << SEQ_SHIFT | what->word);
+}
+
+bool mbe_outcome_known(struct mbe *e, uint32_t port, uint64_t command, uint64_t user_data)
+{
+	const struct membox_fmt_outcome *o = mbe_area_of(e, MEMBOX_AREA_OUTCOMES, port);
+
+	for (uint32_t i = 0; i < e->geo.outcomes; i++)
+		if (MBE_LOAD(&o[i].word) && MBE_PEEK(&o[i].command) == command &&
+		    MBE_PEEK(&o[i].user_data) == user_data)
+			return true;
+	return false;
+}
+
+uint16_t mbe_exec_outcomes(struct mbe *e, unsigned int context, struct membox_outcomes *out)
+{
+	const struct membox_fmt_outcome *o = e->outcomes;
+	uint64_t mine = (uint64_t)(mbe_context_gen(e, context) & 0xffff) << 16 |
+			(uint64_t)context << 8 | 1;
+	uint32_t next = mbe_outcome_next(e, e->port);
+
+	out->count = 0;
+	/* oldest first: the ring from where the next one would stand */
+	for (uint32_t i = 0; i < e->geo.outcomes && out->count < MEMBOX_OUTCOME_ENTRIES; i++) {
+		const struct membox_fmt_outcome *at = &o[(next + i) % e->geo.outcomes];
+		struct membox_outcome_entry *entry = &out->entry[out->count];
+		uint64_t word = MBE_LOAD(&at->word);
+
+		if ((word & CONTEXT_BITS) != mine)
+			continue;
+		entry->user_data = MBE_PEEK(&at->user_data);
+		entry->torn_at = MBE_PEEK(&at->torn_at);
+		entry->outcome = MBE_PEEK(&at->outcome);
+		entry->status = MBE_PEEK(&at->status);
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		out->count += MBE_PEEK(&at->word) == word;
+	}
+	return MEMBOX_ST_OK;
+}

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT
+/*
+ * wait.c - what waits without a thread: WAIT until a word or a version compares
+ * true, and completions that are delayed. A parked command stands in
+ * e->exec->parked, under e->exec->lock, until mbe_progress() or mbe_abort() takes
+ * it off.
+ *
+ * A parked WAIT holds no parameter: it is checked anew each time it is looked at,
+ * so that closing its handle or destroying the parameter ends it. Its entry in
+ * the port's waiter table makes other ports wake this one; it was made before
+ * the last look, and that look and the parking are one step for mbe_progress().
+ */
+#include "exec.h"
+
+#include <string.h>
+
+void mbe_park(struct mbe *e, struct mbe_cmd *cmd, enum mbe_cmd_state state)
+{
+	struct mbe_exec *x = e->exec;
+
+	__atomic_store_n(&cmd->state, state, __ATOMIC_RELAXED);
+	cmd->pnext = x->parked;
+	if (cmd->pnext)
+		cmd->pnext->plink = &cmd->pnext;
+	cmd->plink = &x->parked;
+	x->parked = cmd;
+}
+
+void mbe_unpark(struct mbe_cmd *cmd)
+{
+	*cmd->plink = cmd->pnext;
+	if (cmd->pnext)
+		cmd->pnext->plink = cmd->plink;
+	cmd->pnext = NULL;
+	__atomic_store_n(&cmd->state, MBE_CMD_READY, __ATOMIC_RELAXED);
+}
+
+/*
+ * The word as it is now: one load, as a CPU would. Whoever changes it through a
+ * stripe does so with plain stores, and that is no fault.
+ */
+__attribute__((no_sanitize("thread"))) static int64_t load_word(const struct mbe_run *run)
+{
+	if (run->p->dst_type == MEMBOX_I32)
+		return *(const volatile int32_t *)(const void *)run->dst;
+	return *(const volatile int64_t *)(const void *)run->dst;
+}
+
+static bool compares(uint8_t cmp, int64_t seen, int64_t value)
+{
+	switch (cmp) {
+	case MEMBOX_EQ:
+		return seen == value;
+	case MEMBOX_NE:
+		return seen != value;
+	case MEMBOX_LT:
+		return seen < value;
+	case MEMBOX_LE:
+		return seen <= value;
+	case MEMBOX_GT:
+		return seen > value;
+	default:
+		return seen >= value;
+	}
+}
+
+/* OK, AGAIN when it does not compare true, or MEDIA_ERROR. Sets result and version. */
+static uint16_t look(struct mbe_run *run)
+{
+	const struct membox_packet *p = run->p;
+	uint64_t mask = p->word.compare ? p->word.compare : ~0ULL, size = run->bytes;
+	int64_t seen;
+
+	run->version = MBE_LOAD(&run->op[0].ver->finished);
+	if (p->dst_type && mbe_poison_cut(run, &run->op[0], run->dst, size, size, MEMBOX_AT(offset)))
+		return MEMBOX_ST_MEDIA_ERROR;
+	seen = p->dst_type ? load_word(run) : (int64_t)run->version;
+	run->result = (uint64_t)seen;
+	return compares(p->sub, (int64_t)((uint64_t)seen & mask), (int64_t)p->word.value) ?
+		       MEMBOX_ST_OK : MEMBOX_ST_AGAIN;
+}
+
+/* Has a new deadline to be told to whoever sleeps for mbe_progress? With the lock. */
+static bool sooner(struct mbe *e, uint64_t deadline)
+{
+	if (deadline >= e->exec->next_deadline)
+		return false;
+	e->exec->next_deadline = deadline;
+	return true;
+}
+
+uint16_t mbe_op_wait(struct mbe_run *run)
+{
+	struct mbe *e = run->e;
+	struct mbe_cmd *cmd = run->cmd;
+	uint32_t us = run->p->timeout_us ? run->p->timeout_us : MEMBOX_DEFAULT_TIMEOUT_US;
+	uint16_t status = look(run);
+	uint32_t waiter;
+	bool wake;
+
+	if (status != MEMBOX_ST_AGAIN)
+		return status;
+	status = mbe_watch_add(e, run->p->context, &run->op[0], &waiter);
+	if (status)
+		return status;
+	pthread_mutex_lock(&e->exec->lock);
+	status = mbe_abort_asked(cmd);
+	if (!status)
+		status = look(run);
+	if (status != MEMBOX_ST_AGAIN) {
+		pthread_mutex_unlock(&e->exec->lock);
+		mbe_watch_del(e, waiter);
+		return status;
+	}
+	cmd->deadline = mbe_deadline(e, us * 1000ULL);
+	cmd->waiter = waiter;
+	wake = sooner(e, cmd->deadline);
+	mbe_park(e, cmd, MBE_CMD_WAITING);
+	pthread_mutex_unlock(&e->exec->lock);
+	if (wake)
+		mbe_wake(e);
+	return MEMBOX_ST_AGAIN;
+}
+
+/* Looks at a parked WAIT. True: it ends, its completion is filled. */
+static bool wait_ends(struct mbe *e, struct mbe_cmd *cmd, uint64_t now)
+{
+	struct mbe_run run;
+	uint16_t status;
+
+	mbe_run_open(&run, e, cmd);
+	status = mbe_check_command(&run);
+	if (!status)
+		status = look(&run);
+	mbe_run_put(&run);
+	if (status == MEMBOX_ST_AGAIN && now >= cmd->deadline)
+		status = MEMBOX_ST_TIMED_OUT;
+	if (status == MEMBOX_ST_AGAIN)
+		return false;
+	mbe_run_report(&run, status);
+	return true;
+}
+
+void mbe_complete_delayed(struct mbe *e, struct mbe_cmd *cmd)
+{
+	bool wake;
+
+	if (!e->opts.delay_ns) {
+		mbe_complete(e, cmd);
+		return;
+	}
+	pthread_mutex_lock(&e->exec->lock);
+	cmd->deadline = mbe_deadline(e, e->opts.delay_ns);
+	wake = sooner(e, cmd->deadline);
+	mbe_park(e, cmd, MBE_CMD_DELAYED);
+	pthread_mutex_unlock(&e->exec->lock);
+	if (wake)
+		mbe_wake(e);
+}
+
+/* Takes off what ends: WAITs to *waits, delayed completions to *delayed. */
+static uint64_t sort_out(struct mbe *e, struct mbe_cmd **waits, struct mbe_cmd **delayed)
+{
+	uint64_t now = mbe_clock(e), next = UINT64_MAX;
+	struct mbe_cmd *cmd, *after;
+
+	for (cmd = e->exec->parked; cmd; cmd = after) {
+		bool waiting = cmd->state == MBE_CMD_WAITING;
+		struct mbe_cmd **to = waiting ? waits : delayed;
+
+		after = cmd->pnext;
+		if (waiting ? wait_ends(e, cmd, now) : now >= cmd->deadline) {
+			mbe_unpark(cmd);
+			cmd->pnext = *to;
+			*to = cmd;
+		} else if (cmd->deadline < next) {
+			next = cmd->deadline;
+		}
+	}
+	e->exec->next_deadline = next;
+	return next;
+}
+
+uint64_t mbe_progress(struct mbe *e)
+{
+	struct mbe_cmd *waits = NULL, *delayed = NULL, *cmd;
+	uint64_t next, tables;
+
+	pthread_mutex_lock(&e->exec->lock);
+	next = sort_out(e, &waits, &delayed);
+	pthread_mutex_unlock(&e->exec->lock);
+	while ((cmd = waits)) {
+		waits = cmd->pnext;
+		mbe_watch_del(e, cmd->waiter);
+		mbe_complete_delayed(e, cmd);
+	}
+	while ((cmd = delayed)) {
+		delayed = cmd->pnext;
+		mbe_complete(e, cmd);
+	}
+	tables = mbe_table_progress(e);
+	return tables < next ? tables : next;
+}
