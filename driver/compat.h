@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * compat.h - all that differs between the kernels the module is built for.
+ */
+#ifndef MEMBOX_COMPAT_H
+#define MEMBOX_COMPAT_H
+
+#include <linux/device.h>
+#include <linux/eventfd.h>
+#include <linux/mm.h>
+#include <linux/version.h>
+
+#if KERNEL_VERSION(6, 2, 0) > LINUX_VERSION_CODE
+#define membox_devnode_arg struct device
+#else
+#define membox_devnode_arg const struct device
+#endif
+
+#if KERNEL_VERSION(6, 3, 0) > LINUX_VERSION_CODE
+static inline void membox_vm_flags_mod(struct vm_area_struct *vma, vm_flags_t set,
+				       vm_flags_t clear)
+{
+	vma->vm_flags = (vma->vm_flags | set) & ~clear;
+}
+#else
+#define membox_vm_flags_mod(vma, set, clear) vm_flags_mod(vma, set, clear)
+#endif
+
+#if KERNEL_VERSION(6, 8, 0) > LINUX_VERSION_CODE
+#define membox_eventfd_signal(ctx) eventfd_signal(ctx, 1)
+#else
+#define membox_eventfd_signal(ctx) eventfd_signal(ctx)
+#endif
+
+#endif /* MEMBOX_COMPAT_H */

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * context.c - a context: one open file, one unit of ownership in the box.
+ *
+ * It is bound to the address space that opened it. All its commands go to one
+ * queue, so that FENCE orders them. It ends with the file, and becomes stale
+ * when the device is reset: the box has forgotten it then, and the file is only
+ * good for reading the completions that are left.
+ */
+#include <linux/fs.h>
+#include <linux/jiffies.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "membox_dev.h"
+
+#define QUIESCE_TIMEOUT (10 * HZ) /* for a closed context's commands to end */
+
+/* Takes the least loaded queue and a number, and makes the context known. */
+static int enlist(struct membox_ctx *ctx)
+{
+	struct membox_dev *mdev = ctx->mdev;
+	u32 i, number;
+	int ret;
+
+	mutex_lock(&mdev->ctx_lock);
+	ret = xa_alloc(&mdev->contexts, &number, ctx, XA_LIMIT(1, mdev->max_contexts - 1),
+		       GFP_KERNEL);
+	if (!ret) {
+		ctx->number = number;
+		ctx->queue = &mdev->queue[0];
+		for (i = 1; i < mdev->nqueues; i++)
+			if (mdev->queue[i].contexts < ctx->queue->contexts)
+				ctx->queue = &mdev->queue[i];
+		ctx->queue->contexts++;
+		mdev->ncontexts++;
+		list_add_tail(&ctx->node, &mdev->ctx_list);
+	}
+	mutex_unlock(&mdev->ctx_lock);
+	return ret == -EBUSY ? -EMFILE : ret;
+}
+
+static void delist(struct membox_ctx *ctx)
+{
+	struct membox_dev *mdev = ctx->mdev;
+
+	mutex_lock(&mdev->ctx_lock);
+	list_del(&ctx->node);
+	mdev->ncontexts--;
+	ctx->queue->contexts--;
+	xa_erase(&mdev->contexts, ctx->number);
+	mutex_unlock(&mdev->ctx_lock);
+}
+
+static void init_mapping(struct membox_ctx *ctx, struct inode *inode)
+{
+	address_space_init_once(&ctx->mapping);
+	ctx->mapping.host = inode;
+	ctx->mapping.a_ops = &membox_no_aops;
+}
+
+static int create_in_box(struct membox_ctx *ctx)
+{
+	struct membox_ctx_args args = {
+		.size = sizeof(args),
+		.context = ctx->number,
+	};
+	int ret = membox_admin(ctx->mdev, 0, MEMBOX_ADM_CTX_CREATE, &args, sizeof(args),
+			       MEMBOX_ADMIN_MUST);
+
+	return ret > 0 ? -membox_status_errno(ret) : ret;
+}
+
+static void destroy_in_box(struct membox_ctx *ctx)
+{
+	struct membox_ctx_args args = {
+		.size = sizeof(args),
+		.context = ctx->number,
+	};
+
+	/* a failure means a reset, which ends all contexts */
+	membox_admin(ctx->mdev, 0, MEMBOX_ADM_CTX_DESTROY, &args, sizeof(args), MEMBOX_ADMIN_MUST);
+}
+
+/* A new context of the calling process, or an ERR_PTR. */
+struct membox_ctx *membox_ctx_open(struct membox_dev *mdev, struct inode *inode)
+{
+	struct membox_ctx *ctx;
+	int ret;
+
+	ret = membox_wait_live(mdev);
+	if (ret)
+		return ERR_PTR(ret);
+	ctx = kzalloc(sizeof(*ctx), GFP_KERNEL_ACCOUNT);
+	if (!ctx)
+		return ERR_PTR(-ENOMEM);
+	kref_init(&ctx->ref);
+	ctx->mdev = mdev;
+	ctx->epoch = READ_ONCE(mdev->epoch);
+	spin_lock_init(&ctx->lock);
+	mutex_init(&ctx->window_lock);
+	xa_init_flags(&ctx->windows, XA_FLAGS_ALLOC1);
+	INIT_LIST_HEAD(&ctx->done);
+	init_waitqueue_head(&ctx->wait);
+	init_mapping(ctx, inode);
+	ctx->mm = current->mm;
+	mmgrab(ctx->mm);
+	get_device(&mdev->dev);
+	ret = enlist(ctx);
+	if (ret)
+		goto put;
+	ret = create_in_box(ctx);
+	if (ret)
+		goto leave;
+	return ctx;
+
+leave:
+	delist(ctx);
+put:
+	membox_ctx_put(ctx);
+	return ERR_PTR(ret);
+}
+
+void membox_ctx_get(struct membox_ctx *ctx)
+{
+	kref_get(&ctx->ref);
+}
+
+static void ctx_release(struct kref *ref)
+{
+	struct membox_ctx *ctx = container_of(ref, struct membox_ctx, ref);
+
+	xa_destroy(&ctx->windows);
+	mmdrop(ctx->mm);
+	put_device(&ctx->mdev->dev);
+	kfree(ctx);
+}
+
+void membox_ctx_put(struct membox_ctx *ctx)
+{
+	kref_put(&ctx->ref, ctx_release);
+}
+
+/*
+ * May the caller use the context? -EOWNERDEAD from another address space (a
+ * forked child, or a process that was handed the file), -ENODEV when the device
+ * is gone, -ESTALE when it was reset.
+ */
+int membox_ctx_check(const struct membox_ctx *ctx)
+{
+	if (current->mm != ctx->mm)
+		return -EOWNERDEAD;
+	if (READ_ONCE(ctx->mdev->state) == MEMBOX_STATE_GONE)
+		return -ENODEV;
+	if (READ_ONCE(ctx->mdev->epoch) != ctx->epoch)
+		return -ESTALE;
+	return 0;
+}
+
+/* Is it known to the box (still)? */
+static bool is_in_box(const struct membox_ctx *ctx)
+{
+	return READ_ONCE(ctx->mdev->state) == MEMBOX_STATE_LIVE &&
+	       READ_ONCE(ctx->mdev->epoch) == ctx->epoch;
+}
+
+static bool is_idle(struct membox_ctx *ctx)
+{
+	bool idle;
+
+	spin_lock(&ctx->lock);
+	idle = !ctx->inflight;
+	spin_unlock(&ctx->lock);
+	return idle;
+}
+
+static void abort_all(struct membox_ctx *ctx)
+{
+	struct membox_abort_args args = {
+		.size = sizeof(args),
+		.queue = ctx->queue->number,
+		.cid = MEMBOX_ALL_CIDS,
+		.context = ctx->number,
+	};
+
+	membox_admin(ctx->mdev, 0, MEMBOX_ADM_ABORT, &args, sizeof(args), MEMBOX_ADMIN_MUST);
+	membox_queue_poll(ctx->queue);
+}
+
+/*
+ * Ends a context: its file is closed, so nobody uses it. Its commands are
+ * aborted and end (a device that cannot even do this is reset, which ends them
+ * too), its windows go, and the box forgets it with all that it held.
+ */
+void membox_ctx_close(struct membox_ctx *ctx)
+{
+	struct membox_req *req, *next;
+	LIST_HEAD(unread);
+
+	spin_lock(&ctx->lock);
+	ctx->closed = true;
+	list_splice_init(&ctx->done, &unread);
+	ctx->ndone = 0;
+	spin_unlock(&ctx->lock);
+	list_for_each_entry_safe(req, next, &unread, node)
+		membox_request_free(req);
+
+	if (!is_idle(ctx) && is_in_box(ctx)) {
+		abort_all(ctx);
+		if (!wait_event_timeout(ctx->wait, is_idle(ctx), QUIESCE_TIMEOUT))
+			membox_reset_later(ctx->mdev, "aborted commands do not end");
+	}
+	membox_eventfd_clear(ctx);
+	membox_windows_free(ctx);
+	if (is_in_box(ctx))
+		destroy_in_box(ctx);
+	delist(ctx);
+	membox_ctx_put(ctx);
+}
+
+/* After the device was stopped: windows go, and whoever waits shall look again. */
+void membox_ctx_end_all(struct membox_dev *mdev)
+{
+	struct membox_ctx *ctx;
+
+	mutex_lock(&mdev->ctx_lock);
+	list_for_each_entry(ctx, &mdev->ctx_list, node) {
+		membox_windows_zap(ctx);
+		membox_eventfd_raise(ctx, MEMBOX_EVENTFD_COMPLETION);
+		membox_eventfd_raise(ctx, MEMBOX_EVENTFD_EVENT);
+		wake_up_all(&ctx->wait);
+	}
+	mutex_unlock(&mdev->ctx_lock);
+}
