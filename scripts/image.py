@@ -98,7 +98,8 @@ def base():
 
 def libraries(program):
     """The shared libraries of a program, the dynamic linker among them."""
-    shown = subprocess.run(["ldd", program], capture_output=True, text=True)
+    shown = subprocess.run(["ldd", program], capture_output=True, text=True,
+                           env={**os.environ, "LD_LIBRARY_PATH": str(cache.CHECKOUT / "build/lib")})
     if shown.returncode != 0:
         return []
     return [pathlib.Path(p) for p in re.findall(r"(?:=> )?(/\S+) \(0x", shown.stdout)]

@@ -263,6 +263,8 @@ class Guest:
             programs = [f for f in folder.iterdir() if f.is_file()] if folder.is_dir() else []
         for program in programs:
             files.setdefault(f"/usr/bin/{pathlib.Path(program).name}", program)
+        for library in sorted((BUILD / "lib").glob("*.so*")):
+            files.setdefault(f"/usr/lib/{library.name}", library)
         if self.module:
             for module in sorted((BUILD / "modules" / self.kernel).glob("*.ko")):
                 files.setdefault(f"/lib/membox/{module.name}", module)
