@@ -13,8 +13,6 @@ import os
 import pathlib
 import re
 import shutil
-import subprocess
-import sys
 
 import cache
 import debian
