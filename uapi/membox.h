@@ -226,8 +226,8 @@ MEMBOX_ASSERT(sizeof(struct membox_term) == 24);
  *  WAIT      until p0[offset0] & mask (cmp) value, or, dst_type 0 and no offset,
  *            until p0's version & mask does
  *  FENCE     ends when all earlier ones of the queue ended
- *  CANCEL    aborts the packets of this context with user_data == value; executed by the
- *            driver or the library, UNSUPPORTED to a device
+ *  CANCEL    aborts the other packets of this context with user_data == value, whatever
+ *            their queue; result: how many. Of the driver, or of the engine
  *
  * What else depends on the packet: an optional operand with handle 0 has no offset, host
  * memory that gives way to a handle is all zero and its MEMBOX_F_REGION is off,
