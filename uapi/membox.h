@@ -527,7 +527,7 @@ struct membox_region_args {
 	__u32 rights; /* MEMBOX_WIN_READ: the device may read it, WRITE: write it */
 	__u64 addr;
 	__u64 length;
-	__u32 key; /* out of ADD, in of DEL */
+	__u32 key; /* out of ADD, in of DEL; never 0 */
 	__u32 rsvd;
 };
 

@@ -405,7 +405,7 @@ MEMBOX_ASSERT(sizeof(struct membox_abort_args) == 16);
 /* A memory region, for user queues: pinned host memory behind a key. */
 struct membox_region_hw {
 	__u32 size;
-	__u32 key;	/* chosen by the driver: generation << 16 | index */
+	__u32 key;	/* chosen by the driver: generation << 16 | index; never 0 */
 	__u16 context;
 	__u16 rights;	/* MEMBOX_WIN_* from the device's point of view */
 	__u32 nseg;	/* as in membox_hostref */
