@@ -19,7 +19,8 @@ static const char usage_text[] =
 "  --rank N --ranks N   seat and number of seats, the master included\n"
 "  --data fashion|digits  --path FOLDER|FILE\n"
 "  --train N --test N   samples to use, 0: all (fashion: 6000 and 1000)\n"
-"  --epochs N --batch N --hidden N --lr X --seed N\n"
+"  --epochs N --batch N --hidden N --seed N\n"
+"  --lr X               of the first epoch; it falls evenly to lr / epochs in the last\n"
 "  --json FILE          write the summary there too, - is standard output\n"
 "  --order 2-1-...      local: fold the shares in this order\n"
 "  --pause MS           sleep before each step\n"
@@ -78,13 +79,13 @@ static int role(struct options *o, const char *value)
 
 static void list_methods(void)
 {
-	struct membox_method_info info = { .size = sizeof(info) };
-	struct membox_method_option option = { .size = sizeof(option) };
+	struct membox_train_method info = { .size = sizeof(info) };
+	struct membox_train_option option = { .size = sizeof(option) };
 	unsigned int m, i;
 
-	for (m = 0; !membox_method_info(m, &info); m++) {
+	for (m = 0; !membox_train_method(m, &info); m++) {
 		printf("%-10s %s\n", info.name, info.summary);
-		for (i = 0; !membox_method_option(m, i, &option); i++)
+		for (i = 0; !membox_train_method_option(m, i, &option); i++)
 			printf("    %s=%-8s %s\n", option.name, option.value, option.help);
 	}
 }
@@ -165,11 +166,11 @@ static void fill_in(struct options *o, bool train_given, bool test_given)
 	if (!o->hidden)
 		o->hidden = fashion ? 96 : 32;
 	if (!o->batch)
-		o->batch = fashion ? 50 : 10;
+		o->batch = fashion ? 25 : 10;
 	if (!o->epochs)
 		o->epochs = fashion ? 4 : 10;
 	if (!(o->lr > 0))
-		o->lr = 0.1;
+		o->lr = 0.2;
 }
 
 int options_read(struct options *o, int argc, char **argv)

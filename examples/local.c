@@ -75,7 +75,7 @@ int local_run(struct run *run)
 		}
 		for (i = 0; i < shares; i++)
 			fold(sum, g + order[i] * m->count, (float)(1.0 / (int)shares), m->count, !i);
-		update(m->w, sum, (float)-run->o->lr, m->count);
+		update(m->w, sum, (float)-run_lr(run, step), m->count);
 		run_stepped(run, loss, shares * run->o->batch, 0);
 	}
 	run->seconds = report_now() - run->started;

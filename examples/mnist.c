@@ -53,7 +53,7 @@ static int train(struct run *run, struct membox_train *t)
 		share = (unsigned int)membox_train_rank(t);
 		pause_before_step(run);
 		loss = run_gradient(run, s, share);
-		rc = membox_train_step(t, run->o->lr);
+		rc = membox_train_step(t, run_lr(run, s));
 		if (rc < 0)
 			return rc;
 		run_stepped(run, loss, run->o->batch, bytes_so_far(t));

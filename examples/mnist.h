@@ -62,6 +62,8 @@ struct run {
 int run_prepare(struct run *run, unsigned int shares, int share);
 /* Mean gradient of this step's samples of a share; returns the sum of losses. */
 double run_gradient(struct run *run, uint64_t step, unsigned int share);
+/* The learning rate of a step: falls evenly from epoch to epoch. */
+double run_lr(const struct run *run, uint64_t step);
 /* After each step: counts, progress, the epoch's end. */
 void run_stepped(struct run *run, double loss_sum, unsigned int samples, uint64_t bytes);
 void run_test(struct run *run);

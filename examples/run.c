@@ -50,6 +50,13 @@ double run_gradient(struct run *run, uint64_t step, unsigned int share)
 	return loss;
 }
 
+double run_lr(const struct run *run, uint64_t step)
+{
+	unsigned int epoch = (unsigned int)(step / run->steps_an_epoch);
+
+	return run->o->lr * (run->o->epochs - epoch) / run->o->epochs;
+}
+
 /* FNV-1a over the bytes of all weights */
 static uint64_t hash_weights(const struct mlp *m)
 {
