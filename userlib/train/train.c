@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "core/internal.h"
+#include "../core/internal.h"
 #include "train.h"
 
 #define DEFAULT_METHOD "ps"
@@ -234,12 +234,12 @@ MB_EXPORT int membox_train_close(struct membox_train *t)
 	return error ? mb_fail(error, "%s", text) : 0;
 }
 
-MB_EXPORT int membox_method_info(unsigned int method, struct membox_method_info *info)
+MB_EXPORT int membox_train_method(unsigned int method, struct membox_train_method *info)
 {
 	const struct mbt_method *m;
 
 	if (info->size < sizeof(*info))
-		return mb_fail(-EINVAL, "membox_method_info: size is %u, not %zu", info->size,
+		return mb_fail(-EINVAL, "membox_train_method: size is %u, not %zu", info->size,
 			       sizeof(*info));
 	if (method >= mbt_nr_methods)
 		return mb_fail(-ENOENT, "there are %u methods", mbt_nr_methods);
@@ -251,14 +251,14 @@ MB_EXPORT int membox_method_info(unsigned int method, struct membox_method_info 
 	return 0;
 }
 
-MB_EXPORT int membox_method_option(unsigned int method, unsigned int index,
-				   struct membox_method_option *option)
+MB_EXPORT int membox_train_method_option(unsigned int method, unsigned int index,
+				   struct membox_train_option *option)
 {
 	const struct mbt_option *o;
 	unsigned int i;
 
 	if (option->size < sizeof(*option))
-		return mb_fail(-EINVAL, "membox_method_option: size is %u, not %zu",
+		return mb_fail(-EINVAL, "membox_train_method_option: size is %u, not %zu",
 			       option->size, sizeof(*option));
 	if (method >= mbt_nr_methods)
 		return mb_fail(-ENOENT, "there are %u methods", mbt_nr_methods);

@@ -116,7 +116,7 @@ enum membox_updater {
 	MEMBOX_UPDATER_TRAINER = 3, /* the program: step returns the sum of gradients */
 };
 
-struct membox_method_info {
+struct membox_train_method {
 	uint32_t size;
 	uint32_t updater; /* enum membox_updater: who updates the weights */
 	const char *name;
@@ -124,7 +124,7 @@ struct membox_method_info {
 	uint64_t state_bytes; /* memory of its own a rank, tensors aside */
 };
 
-struct membox_method_option {
+struct membox_train_option {
 	uint32_t size;
 	uint32_t reserved;
 	const char *name;
@@ -133,9 +133,9 @@ struct membox_method_option {
 };
 
 /* Fill info, or option `index` of a method, of which the caller set size. -ENOENT: no more. */
-int membox_method_info(unsigned int method, struct membox_method_info *info);
-int membox_method_option(unsigned int method, unsigned int index,
-			 struct membox_method_option *option);
+int membox_train_method(unsigned int method, struct membox_train_method *info);
+int membox_train_method_option(unsigned int method, unsigned int index,
+			 struct membox_train_option *option);
 
 #ifdef __cplusplus
 }
