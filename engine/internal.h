@@ -5,9 +5,10 @@
  * the execution half (exec and what it calls) owns data, stripes, undo and
  * outcomes, and its private state e->exec.
  *
- * Lock order: e->table_mutex, then the box's table lock (mbe_table_lock takes
- * both), then stripe lock words. Who holds a stripe may not take the table;
- * nobody waits for a stripe while holding the table. e->watch_mutex is a leaf.
+ * Lock order: e->recover_mutex with a port's recovery byte, e->table_mutex, the
+ * box's table lock (mbe_table_lock takes both), then stripe lock words. Who holds
+ * a stripe may not take the table; nobody waits for a stripe while holding the
+ * table. e->watch_mutex is a leaf.
  * event() is called with none of them held.
  *
  * Everything read from the box may be wrong: it is loaded once, checked, and
@@ -78,11 +79,18 @@ struct mbe_ref {
 	struct membox_fmt_version *ver;
 	uint32_t attrs;
 	uint8_t type;
-	uint8_t draining; /* closed, waits for inflight; under table_mutex */
-	uint16_t events;  /* MBE_REF_SUBSCRIBED ...; under watch_mutex */
+	uint8_t draining;   /* closed, ends when inflight is 0; atomic */
+	uint8_t subscribed; /* under watch_mutex, as the next two */
+	uint8_t announced; /* event() was called, EVENT_READ has not caught up */
 	uint64_t told;	  /* version of the last event */
 } __attribute__((aligned(64)));
 MEMBOX_ASSERT(sizeof(struct mbe_ref) == 64);
+
+/* A waiter of this port. */
+struct mbe_waiter {
+	struct membox_fmt_version *ver; /* NULL: free */
+	uint32_t param;
+};
 
 struct mbe {
 	uint8_t *map; /* the whole file */
@@ -116,21 +124,28 @@ struct mbe {
 
 	int fd;	     /* of the file, mapped */
 	int lock_fd; /* a description of its own: holds the port's byte */
+	uint64_t boot_id[2], pid_ns; /* of this process */
 	bool forgotten; /* in a forked child: the box is not ours */
 	struct mbe *next; /* engines of this process, for fork */
 
+	pthread_mutex_t recover_mutex; /* one recovery at a time in this process */
 	pthread_mutex_t table_mutex; /* the port's threads, before the box's lock */
 	pthread_mutex_t watch_mutex; /* watches, subscriptions, events told */
-	uint32_t cookie;	     /* of the next lock taken */
+	uint32_t cookie;	     /* of the last lock taken */
 	struct mbe_ref *refs;	     /* [handles] */
 	uint16_t *ref_gen;	     /* [handles]: last generation given */
 	uint32_t ref_hint;
 	uint32_t ctx_gen[MEMBOX_MAX_CONTEXTS]; /* 0: not open; else the generation */
 	uint32_t ctx_last[MEMBOX_MAX_CONTEXTS]; /* last generation given */
+	uint32_t *zeroing;	     /* [params]: entries whose bytes we are to zero, ... */
+	uint32_t nzeroing;	     /* ... under table_mutex */
 	uint32_t *watches;	     /* [params]: waiters and subscriptions of ours */
+	uint32_t *subs;		     /* [handles]: slots of refs that are subscribed */
+	uint32_t nsubs;
+	struct mbe_waiter *waiting;  /* [waiters] */
 	uint32_t waiter_hint;
 	uint64_t mail_told;	     /* sequence number up to which event() was called */
-	uint64_t poll_at;	     /* clock: next look for dead ports */
+	uint64_t poll_at;	     /* clock: next look for dead ports; atomic */
 
 	struct mbe_exec *exec; /* the execution half's */
 
@@ -138,7 +153,7 @@ struct mbe {
 	void *step_arg;
 };
 
-/* ---- areas, geometry: attach.c ---- */
+/* ---- areas, geometry: super.c ---- */
 
 /* The first entry of a port in an area that has entries for each port. */
 void *mbe_area_of(const struct mbe *e, enum membox_fmt_area_id id, uint32_t port);
@@ -204,7 +219,7 @@ void mbe_changed(struct mbe *e, const struct mbe_operand *op);
 /*
  * Registers a waiter of this port, so that changes wake it; after it returns OK
  * look once more before sleeping. TABLE_FULL when the port's waiters are used
- * up. *waiter goes to mbe_watch_del, which needs no operand any more.
+ * up. *waiter goes to mbe_watch_del, before the operand is put.
  */
 uint16_t mbe_watch_add(struct mbe *e, unsigned int context, const struct mbe_operand *op,
 		       uint32_t *waiter);

@@ -115,7 +115,9 @@ struct membox_fmt_state {
 	__u64 next_small;    /* ... and for less than one */
 	__u64 recoveries;    /* of dead ports, ever */
 	__u64 mail_seq;	     /* last one given to a mail */
-	__u8 rsvd2[4096 - 128];
+	__u64 next_param;    /* hint: where a free entry is looked for first */
+	__u64 rsvd1[7];
+	__u8 rsvd2[4096 - 192];
 };
 MEMBOX_ASSERT(sizeof(struct membox_fmt_state) == MEMBOX_FMT_PAGE);
 
@@ -175,12 +177,11 @@ MEMBOX_ASSERT(sizeof(struct membox_fmt_handle) == 32);
 /* The number a user holds: generation << 16 | slot. */
 
 /*
- * A parameter. word: serial << 8 | state, so that one load tells whether an
+ * A parameter. word: 0 for a free entry, else serial << 8 | state, so that one load tells whether an
  * entry still is the parameter that a handle was opened on. `fixed` is written
- * while the state is FREE and never again while it is not.
+ * while the entry is free and never again while it is not.
  */
 enum membox_fmt_param_state {
-	MEMBOX_PST_FREE = 0,
 	MEMBOX_PST_LIVE = 1,
 	MEMBOX_PST_UNLINKED = 2, /* destroyed: no name; lives while it is referenced */
 	MEMBOX_PST_REVOKED = 3,  /* the same, and every use of it is refused */
