@@ -23,6 +23,7 @@
 #define REAP 64			     /* completions taken at once */
 #define BATCH 64		     /* packets given at once */
 #define SLICE_NS 1000000000ULL	     /* of an endless wait */
+#define LAST_WORDS_NS 2000000000ULL  /* for completions after a reset */
 
 struct mb_dev {
 	int fd;
@@ -219,11 +220,42 @@ static void dispatch(struct mb_dev *st, const struct membox_completion *c, unsig
 	}
 }
 
-/* The driver will complete nothing more: the device is gone. */
+static bool anything_flies(struct mb_dev *st)
+{
+	bool flies;
+
+	pthread_mutex_lock(&st->lock);
+	flies = st->flying.u.dev.next != &st->flying;
+	pthread_mutex_unlock(&st->lock);
+	return flies;
+}
+
+/* The context has ended: completions can only be read any more. */
+static void read_the_rest(struct mb_dev *st)
+{
+	struct membox_completion done[REAP];
+	uint64_t deadline = mb_now() + LAST_WORDS_NS;
+	struct mb_backoff backoff = { 0 };
+	ssize_t n;
+
+	while (anything_flies(st)) {
+		n = read(st->fd, done, sizeof(done));
+		if (n > 0)
+			dispatch(st, done, (unsigned int)((size_t)n / sizeof(done[0])));
+		else if (!mb_backoff(&backoff, deadline))
+			return;
+	}
+}
+
+/*
+ * The device was reset or is gone. What the driver has to say of the commands is
+ * taken; those of which it says nothing end as GONE.
+ */
 static void all_gone(struct mb_dev *st)
 {
 	struct mb_req *req;
 
+	read_the_rest(st);
 	for (;;) {
 		pthread_mutex_lock(&st->lock);
 		req = st->flying.u.dev.next;
