@@ -56,6 +56,17 @@ static bool take_kernel(MemboxAdmin *a, void *args, size_t known)
 
 /* ---- queues ---- */
 
+/* Is no thread at a stopped queue any more, nor any command in it? */
+static bool queue_idle(MemboxState *s, MemboxQueue *q)
+{
+    bool idle;
+
+    qemu_mutex_lock(&s->lock);
+    idle = !q->inflight && !q->serving && !q->queued && !q->executing;
+    qemu_mutex_unlock(&s->lock);
+    return idle && !mbe_queue_inflight(&q->order);
+}
+
 #define QAT(field) offsetof(struct membox_queue_args, field)
 
 static bool step_queue_create(MemboxState *s, MemboxAdmin *a)
@@ -108,7 +119,7 @@ static bool step_queue_delete(MemboxState *s, MemboxAdmin *a)
 {
     struct membox_queue_args args;
     MemboxQueue *q;
-    bool idle;
+    bool mine;
 
     if (!take_kernel(a, &args, sizeof(args))) {
         return true;
@@ -119,18 +130,19 @@ static bool step_queue_delete(MemboxState *s, MemboxAdmin *a)
     }
     qatomic_set(&q->stopped, true);
     membox_queue_abort(q, true, 0, 0, MEMBOX_ST_ABORTED);
+    if (!queue_idle(s, q)) {
+        return false;
+    }
     qemu_mutex_lock(&s->lock);
-    /* A reset that has begun frees it. */
-    idle = !s->quiesce && !q->inflight && !q->serving && !q->queued &&
-           !q->executing;
-    if (idle) {
+    mine = !s->quiesce; /* else the reset frees it */
+    if (mine) {
         s->queue[args.queue] = NULL;
     }
     qemu_mutex_unlock(&s->lock);
-    if (idle) {
+    if (mine) {
         membox_queue_free(q);
     }
-    return idle;
+    return mine;
 }
 
 static bool step_abort(MemboxState *s, MemboxAdmin *a)

@@ -39,6 +39,9 @@ static bool quiet(MemboxState *s)
         quiet &= !s->queue[i] || !s->queue[i]->inflight;
     }
     qemu_mutex_unlock(&s->lock);
+    for (unsigned i = 0; quiet && i <= MEMBOX_LIMIT_QUEUES; i++) {
+        quiet = !s->queue[i] || !mbe_queue_inflight(&s->queue[i]->order);
+    }
     return quiet;
 }
 

@@ -161,7 +161,10 @@ static void *progress(void *opaque)
         until = mbe_progress(s->engine);
         qemu_mutex_lock(&s->lock);
         s->progress_busy = false;
-        qemu_cond_broadcast(&s->idle);
+        if (s->paused) {
+            qemu_cond_broadcast(&s->idle);
+        }
+        tell_waiters(s);
         if (s->stop || (s->paused && !s->quiesce)) {
             continue;
         }
