@@ -44,12 +44,19 @@ $(B)/bin/memboxctl: $(memboxctl_obj) $(B)/lib/libmembox.a
 	$(say) LD $@
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lpci -ljson-c -lm -lpthread
 
+# Manual pages: from the comments of the headers, and from what memboxctl says of itself.
+$(B)/man/made: userlib/man/mkman.py $(B)/bin/memboxctl $(wildcard userlib/include/membox/*.h)
+	$(say) MAN $(@D)
+	$(Q)rm -rf $(@D)
+	$(Q)userlib/man/mkman.py $(@D) $(B)/bin/memboxctl $(wildcard userlib/include/membox/*.h)
+	$(Q)touch $@
+
 .PHONY: install-lib
 install:: install-lib
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
-install-lib: $(LIBS) $(B)/bin/memboxctl
+install-lib: $(LIBS) $(B)/bin/memboxctl $(B)/man/made
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/membox/uapi \
 		$(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man3
 	install -m 644 $(B)/lib/libmembox.a $(DESTDIR)$(LIBDIR)
@@ -60,5 +67,5 @@ install-lib: $(LIBS) $(B)/bin/memboxctl
 	install -m 644 userlib/include/membox/*.h $(DESTDIR)$(INCLUDEDIR)/membox
 	install -m 644 uapi/membox.h uapi/membox_hw.h $(DESTDIR)$(INCLUDEDIR)/membox/uapi
 	install -m 755 $(B)/bin/memboxctl $(DESTDIR)$(PREFIX)/bin
-	install -m 644 userlib/man/*.1 $(DESTDIR)$(MANDIR)/man1
-	install -m 644 userlib/man/*.3 $(DESTDIR)$(MANDIR)/man3
+	install -m 644 $(B)/man/*.1 $(DESTDIR)$(MANDIR)/man1
+	install -m 644 $(B)/man/*.3 $(DESTDIR)$(MANDIR)/man3
