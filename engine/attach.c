@@ -252,6 +252,7 @@ int mbe_attach(const char *path, const struct mbe_attach_opts *opts, struct mbe 
 	e->caps = OFFERED & ~opts->caps_off;
 	e->fd = -1;
 	e->lock_fd = -1;
+	e->step = mbe_step_default;
 	pthread_mutex_init(&e->recover_mutex, NULL);
 	pthread_mutex_init(&e->table_mutex, NULL);
 	pthread_mutex_init(&e->watch_mutex, NULL);

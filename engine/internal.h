@@ -39,6 +39,9 @@ MEMBOX_ASSERT(sizeof(unsigned long long) == sizeof(uint64_t));
 			(e)->step((e)->step_arg, (name)); \
 	} while (0)
 
+/* A test program may define it: attach then begins with it as e->step. */
+void mbe_step_default(void *arg, const char *name) __attribute__((weak));
+
 struct mbe_exec;
 
 /* What geometry the box has: checked when it was attached, and private. */
