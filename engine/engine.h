@@ -130,6 +130,7 @@ struct mbe_cmd {
 	uint32_t state;
 	uint32_t waiter;
 	uint32_t abort; /* the status to end with, 0: none asked for */
+	uint64_t held[8]; /* struct mbe_operand: the parameter that a parked WAIT holds */
 	bool changed;	/* common memory: the outcome is TORN, not NOT_BEGUN */
 };
 

@@ -182,6 +182,9 @@ static inline uint16_t mbe_abort_asked(const struct mbe_cmd *cmd)
 	return cmd ? (uint16_t)__atomic_load_n(&cmd->abort, __ATOMIC_RELAXED) : 0;
 }
 
+/* A parked WAIT lets go of its parameter and its waiter. No lock held. */
+void mbe_wait_release(struct mbe *e, struct mbe_cmd *cmd);
+
 /* Parks a command until cmd->deadline. With e->exec->lock held. */
 void mbe_park(struct mbe *e, struct mbe_cmd *cmd, enum mbe_cmd_state state);
 /* Takes it off again. */

@@ -210,8 +210,10 @@ uint16_t mbe_ref_close(struct mbe *e, uint32_t slot, enum mbe_ref_state left)
 	if ((word & WORD_STATE) == MBE_REF_ZOMBIE)
 		return MEMBOX_ST_OK; /* its reference went, or goes with its last command */
 	__atomic_store_n(&r->draining, 1, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&r->inflight, __ATOMIC_SEQ_CST))
+	if (__atomic_load_n(&r->inflight, __ATOMIC_SEQ_CST)) {
+		mbe_wake(e); /* a WAIT on it has to look again */
 		return MEMBOX_ST_OK;
+	}
 	return finish_close(e, slot);
 }
 

@@ -203,7 +203,7 @@ void mbe_complete(struct mbe *e, struct mbe_cmd *cmd)
 static void end_early(struct mbe *e, struct mbe_cmd *cmd, bool waiting)
 {
 	if (waiting)
-		mbe_watch_del(e, cmd->waiter);
+		mbe_wait_release(e, cmd);
 	mbe_complete(e, cmd);
 }
 

@@ -5,14 +5,17 @@
  * e->exec->parked, under e->exec->lock, until mbe_progress() or mbe_abort() takes
  * it off.
  *
- * A parked WAIT holds no parameter: it is checked anew each time it is looked at,
- * so that closing its handle or destroying the parameter ends it. Its entry in
- * the port's waiter table makes other ports wake this one; it was made before
- * the last look, and that look and the parking are one step for mbe_progress().
+ * A parked WAIT holds its parameter, so that its bytes stay, and is checked anew
+ * each time it is looked at, so that closing its handle or destroying the
+ * parameter ends it. Its entry in the port's waiter table makes other ports wake
+ * this one; it was made before the last look, and that look and the parking are
+ * one step for mbe_progress().
  */
 #include "exec.h"
 
 #include <string.h>
+
+MEMBOX_ASSERT(sizeof(struct mbe_operand) <= sizeof(((struct mbe_cmd *)0)->held));
 
 void mbe_park(struct mbe *e, struct mbe_cmd *cmd, enum mbe_cmd_state state)
 {
@@ -114,12 +117,23 @@ uint16_t mbe_op_wait(struct mbe_run *run)
 	}
 	cmd->deadline = mbe_deadline(e, us * 1000ULL);
 	cmd->waiter = waiter;
+	memcpy(cmd->held, &run->op[0], sizeof(run->op[0]));
+	run->nops = 0; /* it is the parked command's now */
 	wake = sooner(e, cmd->deadline);
 	mbe_park(e, cmd, MBE_CMD_WAITING);
 	pthread_mutex_unlock(&e->exec->lock);
 	if (wake)
 		mbe_wake(e);
 	return MEMBOX_ST_AGAIN;
+}
+
+void mbe_wait_release(struct mbe *e, struct mbe_cmd *cmd)
+{
+	struct mbe_operand op;
+
+	memcpy(&op, cmd->held, sizeof(op));
+	mbe_watch_del(e, cmd->waiter);
+	mbe_operand_put(e, &op);
 }
 
 /* Looks at a parked WAIT. True: it ends, its completion is filled. */
@@ -191,7 +205,7 @@ uint64_t mbe_progress(struct mbe *e)
 	pthread_mutex_unlock(&e->exec->lock);
 	while ((cmd = waits)) {
 		waits = cmd->pnext;
-		mbe_watch_del(e, cmd->waiter);
+		mbe_wait_release(e, cmd);
 		mbe_complete_delayed(e, cmd);
 	}
 	while ((cmd = delayed)) {
