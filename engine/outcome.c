@@ -30,12 +30,11 @@ void mbe_outcome_add(struct mbe *e, uint32_t port, uint32_t seq,
 
 	o += seq % e->geo.outcomes;
 	MBE_STORE(&o->word, 0);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	__atomic_store_n(&o->user_data, what->user_data, __ATOMIC_RELAXED);
-	__atomic_store_n(&o->torn_at, what->torn_at, __ATOMIC_RELAXED);
-	__atomic_store_n(&o->outcome, what->outcome, __ATOMIC_RELAXED);
-	__atomic_store_n(&o->status, what->status, __ATOMIC_RELAXED);
-	__atomic_store_n(&o->command, what->command, __ATOMIC_RELAXED);
+	MBE_STORE(&o->user_data, what->user_data); /* release: not before the 0 */
+	MBE_STORE(&o->torn_at, what->torn_at);
+	MBE_STORE(&o->outcome, what->outcome);
+	MBE_STORE(&o->status, what->status);
+	MBE_STORE(&o->command, what->command);
 	MBE_STORE(&o->word, (uint64_t)seq << SEQ_SHIFT | what->word);
 }
 
@@ -66,11 +65,10 @@ uint16_t mbe_exec_outcomes(struct mbe *e, unsigned int context, struct membox_ou
 
 		if ((word & CONTEXT_BITS) != mine)
 			continue;
-		entry->user_data = MBE_PEEK(&at->user_data);
-		entry->torn_at = MBE_PEEK(&at->torn_at);
-		entry->outcome = MBE_PEEK(&at->outcome);
-		entry->status = MBE_PEEK(&at->status);
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		entry->user_data = MBE_LOAD(&at->user_data); /* acquire: not after the word */
+		entry->torn_at = MBE_LOAD(&at->torn_at);
+		entry->outcome = MBE_LOAD(&at->outcome);
+		entry->status = MBE_LOAD(&at->status);
 		out->count += MBE_PEEK(&at->word) == word;
 	}
 	return MEMBOX_ST_OK;

@@ -77,7 +77,6 @@ static bool owed_by_dead(struct mbe *e, uint32_t dead, struct membox_fmt_version
 			tally_record(e, port, (void *)(records + i * e->geo.undo_bytes), param,
 				     serial, &t);
 	}
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (t.ambiguous || MBE_LOAD(&ver->begun) != begun || MBE_LOAD(&ver->finished) != finished)
 		return false;
 	*owed = begun - finished - t.active;
