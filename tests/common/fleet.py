@@ -64,7 +64,7 @@ class Fleet:
         folder = "/dev/shm" if os.path.isdir("/dev/shm") else None
         self.folder = tempfile.TemporaryDirectory(prefix=f"membox-{name}-", dir=folder)
         self.path = pathlib.Path(self.folder.name) / "box"
-        subprocess.run([BUILD / "bin/memboxctl", "format", self.path, size, "--ports", str(ports)], check=True,
+        subprocess.run([BUILD / "bin/memboxctl", "format", self.path, "--size", size, "--ports", str(ports)], check=True,
                        stdout=subprocess.DEVNULL, timeout=120)
         self.guests = []
         try:
