@@ -59,13 +59,14 @@ static void collect_words(struct membox_dev *mdev)
 	}
 }
 
-/* The newest entry of the device's error log, for the kernel's. */
+/* The newest entry of the device's error log, for the kernel's; and what may have to be done. */
 static void report_error(struct membox_dev *mdev)
 {
 	u32 count = membox_reg32(mdev, MEMBOX_REG_ERR_COUNT);
 	u32 at = MEMBOX_REG_ERR_LOG +
 		 (count - 1) % MEMBOX_ERR_LOG * (u32)sizeof(struct membox_err);
 	struct membox_err err;
+	u32 i;
 
 	memcpy_fromio(&err, mdev->regs + at, sizeof(err));
 	dev_dbg_ratelimited(&mdev->pdev->dev,
@@ -73,6 +74,9 @@ static void report_error(struct membox_dev *mdev)
 			    count, err.status, err.queue, err.cid, err.context, err.value);
 	if (membox_reg32(mdev, MEMBOX_REG_STATUS) & MEMBOX_DEV_FATAL)
 		membox_reset_later(mdev, "device says that it must be");
+	/* a queue that was halted is noticed by who polls it */
+	for (i = 0; i < mdev->nqueues; i++)
+		membox_queue_poll(&mdev->queue[i]);
 }
 
 /* Looks at the causes of vector 0. */

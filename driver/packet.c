@@ -182,7 +182,7 @@ int membox_packet_pin(struct membox_req *req)
 
 	might_sleep();
 	for (i = 0; i < MEMBOX_HOSTREFS; i++) {
-		req->c.detail = host_field(i);
+		req->c.detail = i ? MEMBOX_AT(coll.recv.key) : MEMBOX_AT(host.key);
 		if (req->desc.flags & region_flag[i])
 			return MEMBOX_ST_BAD_REGION;
 	}
