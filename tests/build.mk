@@ -19,3 +19,11 @@ $(guest_tools): $(B)/guest/%: $(B)/obj/tests/tools/%.o $(B)/lib/libmembox.a $(B)
 	$(Q)mkdir -p $(@D)
 	$(say) LD $@
 	$(Q)$(CC) $(ALL_LDFLAGS) -static -o $@ $^ -lm -lpthread
+
+# The driver's interface by system calls alone needs no library.
+PROGRAMS += $(if $(SAN),,$(B)/guest/packet)
+
+$(B)/guest/packet: $(B)/obj/tests/vm/packet.o
+	$(Q)mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -static -o $@ $^
