@@ -266,6 +266,7 @@ static inline void party_assert_good(const struct party *p)
 static inline void party_assert_bad(const struct party *p, unsigned int but, int error,
 				    const char *words)
 {
+	bool wrong = false;
 	unsigned int r;
 
 	for (r = 0; r < p->ranks; r++) {
@@ -274,9 +275,12 @@ static inline void party_assert_bad(const struct party *p, unsigned int but, int
 		if (but & 1u << r)
 			continue;
 		if (x->error != error || !strstr(x->text, words))
-			fail_msg("rank %u: error %d \"%s\" instead of %d \"...%s...\"", r, x->error,
-				 x->text, error, words);
+			wrong = true;
 	}
+	for (r = 0; wrong && r < p->ranks; r++)
+		print_message("# rank %u: %d \"%s\"\n", r, p->rank[r].error, p->rank[r].text);
+	if (wrong)
+		fail_msg("not all ended with %d \"...%s...\"", error, words);
 }
 
 #endif /* TESTS_TRAIN_PARTY_H */

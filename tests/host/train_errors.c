@@ -193,10 +193,11 @@ static void a_late_worker_is_named_by_ps_async_too(void **state)
 	(void)state;
 	party_make(&p, 2, "ps-async:timeout=0.4");
 	p.rank[1].steps = 10000;
+	p.rank[1].delay_us = 1000;
 	p.rank[2].stall_step = 3;
 	p.rank[2].stall_us = 1500000;
 	party_run(&p);
-	party_assert_bad(&p, 0, -ETIMEDOUT, "rank 2 is late");
+	party_assert_bad(&p, 0, -ETIMEDOUT, "rank 2 is late: nothing of step 3 within 0.4 s");
 	party_end(&p);
 }
 
@@ -236,6 +237,18 @@ static void a_rank_that_is_taken_is_refused(void **state)
 	party_end(&p);
 }
 
+static int is_weights(void *arg, const struct membox_param_stat *stat)
+{
+	(void)arg;
+	return !strcmp(stat->name, "train.w") && stat->finished > 2;
+}
+
+/* Have the weights been updated? */
+static bool training_has_begun(struct membox *box)
+{
+	return membox_param_list(box, is_weights, NULL);
+}
+
 /* Looks at the areas of a training that runs, with no key and with a wrong one. */
 static void areas_want_their_key(void **state)
 {
@@ -270,50 +283,44 @@ static void areas_want_their_key(void **state)
 	party_end(&p);
 }
 
-/* Rank `victim` is a process of its own that is killed after its second step. */
-static void kill_one(const char *method, unsigned int victim, const char *words)
+/* Rank 2 is a process of its own that is killed before its third step. */
+static void kill_one(const char *method)
 {
 	struct membox_info before = { .size = sizeof(before) }, after = { .size = sizeof(after) };
+	const unsigned int victim = 2;
 	struct membox *box;
 	struct party p;
 	unsigned int r;
 	pid_t child;
-	int fd[2];
-	char c;
 
 	party_make(&p, 3, method);
-	assert_int_equal(pipe(fd), 0);
+	for (r = 1; r < p.ranks; r++) {
+		p.rank[r].steps = 100000;
+		p.rank[r].delay_us = 1000;
+	}
 	child = fork();
 	assert_true(child >= 0);
 	if (child == 0) {
-		struct rank *x = &p.rank[victim];
-
-		/* The parent kills it in its long sleep. */
-		close(fd[0]);
-		x->stall_step = 2;
-		x->stall_us = 60000000;
-		party_start(&p, p.ranks); /* none: this thread is the rank */
-		if (victim)
-			dup2(fd[1], 3);
-		party_rank(x);
+		p.rank[victim].stall_step = 2;
+		p.rank[victim].stall_us = 60000000;
+		party_rank(&p.rank[victim]);
 		_exit(0);
 	}
-	close(fd[1]);
 	assert_int_equal(membox_open(p.uri, NULL, &box), 0);
 	assert_int_equal(membox_info(box, &before), 0);
 	for (r = 0; r < p.ranks; r++)
 		if (r != victim)
 			assert_int_equal(pthread_create(&p.rank[r].thread, NULL, party_rank,
 							&p.rank[r]), 0);
-	usleep(700000); /* by then it sleeps; were it not, it died earlier: just as good */
+	while (!training_has_begun(box))
+		usleep(1000);
+	usleep(300000); /* by then it sleeps; were it not, it would die earlier: as good */
 	kill(child, SIGKILL);
 	assert_int_equal(waitpid(child, NULL, 0), child);
-	assert_int_equal(read(fd[0], &c, 1), 0);
-	close(fd[0]);
 	for (r = 0; r < p.ranks; r++)
 		if (r != victim)
 			pthread_join(p.rank[r].thread, NULL);
-	party_assert_bad(&p, 1u << victim, -EOWNERDEAD, words);
+	party_assert_bad(&p, 1u << victim, -EOWNERDEAD, "rank 2 died");
 	assert_int_equal(membox_info(box, &after), 0);
 	assert_int_equal(after.free_bytes, before.free_bytes);
 	membox_close(box);
@@ -323,13 +330,13 @@ static void kill_one(const char *method, unsigned int victim, const char *words)
 static void a_killed_worker_is_named(void **state)
 {
 	(void)state;
-	kill_one("ps:timeout=20", 2, "rank 2 died");
+	kill_one("ps:timeout=20");
 }
 
 static void a_killed_worker_is_named_by_ps_async_too(void **state)
 {
 	(void)state;
-	kill_one("ps-async:timeout=20", 2, "rank 2 died");
+	kill_one("ps-async:timeout=20");
 }
 
 int main(void)

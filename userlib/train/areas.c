@@ -15,6 +15,7 @@
 #define CHANNEL_DEPTH (2 * MEMBOX_MAX_RANKS)
 #define MAIL_SLICE (MBT_SECOND / 10)
 #define MAIL_FULL_NAP (MBT_SECOND / 100)
+#define LINGER (2 * MBT_SECOND)
 #define WORD sizeof(int64_t)
 
 static void area_name(const struct mbt_ps *ps, const char *what, char name[MEMBOX_NAME_BYTES])
@@ -50,15 +51,14 @@ static int create(struct membox_train *t, const char *what, enum membox_type typ
 	return mbt_core(t, rc, "creating the areas");
 }
 
-static int create_all(struct membox_train *t, bool with_sum, uint64_t words)
+static int create_model_areas(struct membox_train *t, bool with_sum)
 {
 	const struct mbt_model *m = &t->model;
 	struct mbt_ps *ps = mbt_ps_of(t);
 	char what[16];
 	int r;
 
-	if (create(t, "ctl", MEMBOX_I64, words, &ps->ctl) ||
-	    create(t, "w", m->type, m->count, &ps->weights) ||
+	if (create(t, "w", m->type, m->count, &ps->weights) ||
 	    (with_sum && create(t, "sum", m->type, m->count, &ps->sum)))
 		return t->error;
 	for (r = 1; r < t->ranks; r++) {
@@ -86,9 +86,9 @@ static int grant(struct membox_train *t, struct membox_param *param, int rank,
 	}
 }
 
-static int serve_areas(struct membox_train *t, bool with_sum, int64_t deadline)
+/* The control area, with the model's shape in it, comes first: errors go through it. */
+static int serve_control(struct membox_train *t, int64_t deadline)
 {
-	struct mbt_model *m = &t->model;
 	struct mbt_ps *ps = mbt_ps_of(t);
 	char title[MEMBOX_NAME_BYTES], *text;
 	uint64_t words, first = mbt_rank_word(t->ranks, 0);
@@ -96,7 +96,7 @@ static int serve_areas(struct membox_train *t, bool with_sum, int64_t deadline)
 	int rc, r;
 
 	model_title(t, title);
-	text = mbt_model_describe(m, title);
+	text = mbt_model_describe(&t->model, title);
 	words = text ? strlen(text) / WORD + 1 : 0;
 	copy = calloc(words, WORD);
 	if (!text || !copy) {
@@ -104,23 +104,37 @@ static int serve_areas(struct membox_train *t, bool with_sum, int64_t deadline)
 		goto out;
 	}
 	memcpy(copy, text, strlen(text));
-	rc = create_all(t, with_sum, first + words);
-	if (rc)
-		goto out;
-	mbt_model_gather_w(m);
-	rc = mbt_core(t, membox_write(ps->ctl, first, words, copy), "writing the model's shape");
+	rc = create(t, "ctl", MEMBOX_I64, first + words, &ps->ctl);
 	if (!rc)
-		rc = mbt_core(t, membox_write(ps->weights, 0, m->count, m->w),
-			      "writing the first weights");
-	t->stats.sent += words * WORD + m->bytes;
+		rc = mbt_core(t, membox_write(ps->ctl, first, words, copy),
+			      "writing the model's shape");
+	t->stats.sent += words * WORD;
 	for (r = 1; !rc && r < t->ranks; r++)
-		if (grant(t, ps->ctl, r, deadline) || grant(t, ps->weights, r, deadline) ||
-		    grant(t, ps->gradient[r], r, deadline))
-			rc = t->error;
+		rc = grant(t, ps->ctl, r, deadline);
 out:
 	free(copy);
 	free(text);
 	return rc;
+}
+
+static int serve_areas(struct membox_train *t, bool with_sum, int64_t deadline)
+{
+	struct mbt_model *m = &t->model;
+	struct mbt_ps *ps = mbt_ps_of(t);
+	int rc, r;
+
+	if (serve_control(t, deadline) || create_model_areas(t, with_sum))
+		return t->error;
+	mbt_model_gather_w(m);
+	rc = membox_write(ps->weights, 0, m->count, m->w);
+	if (mbt_core(t, rc, "writing the first weights"))
+		return t->error;
+	t->stats.sent += m->bytes;
+	for (r = 1; r < t->ranks; r++)
+		if (grant(t, ps->weights, r, deadline) ||
+		    grant(t, ps->gradient[r], r, deadline))
+			return t->error;
+	return 0;
 }
 
 /* The field that an area of this name belongs in, NULL for other mail. */
@@ -165,6 +179,10 @@ static int attach_all(struct membox_train *t, int64_t deadline)
 		if (param && !*param) {
 			rc = membox_param_attach(t->box, mail.name, &mail.key, 0, param);
 			if (mbt_core(t, rc, "attaching the areas"))
+				return t->error;
+			if (param == &ps->ctl)
+				rc = membox_fetch_add(ps->ctl, MBT_CTL_SEATED, 1, NULL);
+			if (mbt_core(t, rc, "telling that it is there"))
 				return t->error;
 		}
 	}
@@ -211,7 +229,28 @@ static int join_areas(struct membox_train *t, int64_t deadline)
 		return t->error;
 	t->stats.received += m->bytes;
 	mbt_model_scatter_w(m);
-	return 0;
+	rc = membox_fetch_add(ps->ctl, MBT_CTL_READY, 1, NULL);
+	return mbt_core(t, rc, "telling that it is ready");
+}
+
+/* All begin from rank 0's weights: nobody steps before the last has read them. */
+static int wait_until_ready(struct membox_train *t, int64_t deadline)
+{
+	struct mbt_ps *ps = mbt_ps_of(t);
+	struct membox_done done;
+	struct membox_op op;
+	int rc;
+
+	membox_prep_wait_word(&op, ps->ctl, MBT_CTL_READY, MEMBOX_GE, t->shares,
+			      ps->start_timeout);
+	rc = membox_submit(ps->chan, &op, 1);
+	if (mbt_core(t, rc == 0 ? -EAGAIN : rc, "waiting for all to be ready"))
+		return t->error;
+	rc = mbt_reap(t, deadline, &done, 1);
+	if (rc == 0)
+		return mbt_fail(t, -ETIMEDOUT, "not all ranks were ready within %.3g s",
+				(double)ps->start_timeout / (double)MBT_SECOND);
+	return rc < 0 ? rc : 0;
 }
 
 int mbt_areas_open(struct membox_train *t, bool with_sum)
@@ -237,8 +276,10 @@ int mbt_areas_open(struct membox_train *t, bool with_sum)
 	rc = membox_chan_open(t->box, CHANNEL_DEPTH, &ps->chan);
 	if (mbt_core(t, rc, "opening a channel"))
 		return t->error;
-	return mbt_tell(t, t->rank == MBT_MASTER ? serve_areas(t, with_sum, deadline) :
-						   join_areas(t, deadline));
+	rc = t->rank == MBT_MASTER ? serve_areas(t, with_sum, deadline) : join_areas(t, deadline);
+	if (!rc)
+		rc = wait_until_ready(t, deadline);
+	return mbt_tell(t, rc);
 }
 
 static void release(struct membox_train *t, struct membox_param *param)
@@ -256,6 +297,9 @@ void mbt_areas_leave(struct membox_train *t)
 	struct mbt_ps *ps = mbt_ps_of(t);
 	int r;
 
+	/* Who fails at the start stays until all can learn of it. */
+	if (t->error && t->phase == MBT_OPEN && ps->ctl)
+		membox_wait_word(ps->ctl, MBT_CTL_SEATED, MEMBOX_GE, t->shares, LINGER);
 	if (ps->chan)
 		membox_chan_close(ps->chan);
 	for (r = 0; r < t->ranks; r++)

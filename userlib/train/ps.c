@@ -56,7 +56,7 @@ static int gather(struct membox_train *t)
 		if (mbt_expect(t, r))
 			return t->error;
 	for (r = 1; r < t->ranks; r++) {
-		rc = mbt_reap(t, deadline, &done);
+		rc = mbt_reap(t, deadline, &done, 1);
 		if (rc == 0)
 			rc = t->method->member(t, MBT_LATE, slowest(t));
 		else if (rc > 0)

@@ -20,8 +20,10 @@
 
 enum mbt_ctl_word {
 	MBT_CTL_FAILED = 0,  /* rank + 1 | errno << 32 of the first who failed; claimed: -1 */
-	MBT_CTL_UPDATES = 1, /* of the weights; ps: the step that workers wait for */
-	MBT_CTL_TEXT = 2,    /* MBT_TEXT bytes: what the first who failed says */
+	MBT_CTL_UPDATES = 1, /* ps: of the weights; workers wait for their step */
+	MBT_CTL_SEATED = 2,  /* workers that have attached this area */
+	MBT_CTL_READY = 3,   /* ... and that have read the first weights */
+	MBT_CTL_TEXT = 4,    /* MBT_TEXT bytes: what the first who failed says */
 	MBT_CTL_RANKS = MBT_CTL_TEXT + MBT_TEXT / 8, /* MBT_CTL_RANK words each, then the model */
 };
 enum mbt_ctl_rank_word {
@@ -53,7 +55,8 @@ struct mbt_ps {
 
 	double lr_sent;			       /* worker: 0: none yet */
 	struct mbt_worker worker[MEMBOX_MAX_RANKS]; /* master */
-	uint8_t seat[MEMBOX_MAX_RANKS];	       /* enum membox_seat, last seen */
+	uint8_t seat[MEMBOX_MAX_RANKS];	       /* enum membox_seat, last seen ... */
+	int64_t watched;		       /* ... then */
 };
 
 extern const struct mbt_option mbt_ps_options[];
@@ -77,10 +80,11 @@ int mbt_tell(struct membox_train *t, int rc); /* rc < 0: the others learn of it;
 int mbt_watch(struct membox_train *t);	      /* news of other members; 0: go on */
 int mbt_ps_member(struct membox_train *t, enum mbt_member what, int rank);
 /*
- * Takes one operation that is done, watching the others meanwhile. 1, 0 when
- * the deadline is over, or -errno.
+ * Takes up to max operations that are done, watching the others meanwhile. How
+ * many, 0 when the deadline is over before there is one, or -errno.
  */
-int mbt_reap(struct membox_train *t, int64_t deadline, struct membox_done *done);
+int mbt_reap(struct membox_train *t, int64_t deadline, struct membox_done *done,
+	     unsigned int max);
 int mbt_core(struct membox_train *t, int rc, const char *doing); /* rc < 0: an error */
 
 /* worker.c */

@@ -27,37 +27,64 @@ static int apply(struct membox_train *t, int rank)
 	return mbt_core(t, rc, "telling the worker");
 }
 
+/* The rank that is late next, and when. */
+static int next_late(struct membox_train *t, const int64_t *deadline)
+{
+	struct mbt_ps *ps = mbt_ps_of(t);
+	int r, next = 0;
+
+	for (r = 1; r < t->ranks; r++)
+		if (!ps->worker[r].done && (!next || deadline[r] < deadline[next]))
+			next = r;
+	return next;
+}
+
+/* Its gradient, or the news that there will be none. */
+static int arrived(struct membox_train *t, const struct membox_done *done)
+{
+	struct mbt_ps *ps = mbt_ps_of(t);
+	int rank = (int)done->user_data;
+
+	if (mbt_arrived(t, done))
+		return t->error;
+	if (!ps->worker[rank].done && (apply(t, rank) || mbt_expect(t, rank)))
+		return t->error;
+	return 0;
+}
+
+/*
+ * One wait is parked for each worker. What had come when a round began is taken
+ * in that round: who is not in it and had to be by then is late, however busy
+ * the others keep the master.
+ */
 static int serve(struct membox_train *t)
 {
 	struct mbt_ps *ps = mbt_ps_of(t);
-	int64_t deadline[MEMBOX_MAX_RANKS];
-	struct membox_done done;
-	int r, rc, next, left = t->shares;
+	int64_t deadline[MEMBOX_MAX_RANKS], begun;
+	struct membox_done done[MEMBOX_MAX_RANKS];
+	int r, i, n, next;
 
 	for (r = 1; r < t->ranks; r++) {
 		deadline[r] = mbt_now() + ps->timeout;
 		if (mbt_expect(t, r))
 			return t->error;
 	}
-	while (left) {
-		for (r = 1, next = 0; r < t->ranks; r++)
-			if (!ps->worker[r].done && (!next || deadline[r] < deadline[next]))
-				next = r;
-		rc = mbt_reap(t, deadline[next], &done);
-		if (rc == 0)
-			rc = t->method->member(t, MBT_LATE, next);
-		else if (rc > 0)
-			rc = mbt_arrived(t, &done);
-		if (rc)
-			return rc;
-		r = (int)done.user_data;
-		if (ps->worker[r].done) {
-			left--;
-			continue;
+	while ((next = next_late(t, deadline))) {
+		begun = mbt_now();
+		n = mbt_reap(t, deadline[next], done, MEMBOX_MAX_RANKS);
+		if (n < 0)
+			return n;
+		for (i = 0; i < n; i++) {
+			if (arrived(t, &done[i]))
+				return t->error;
+			deadline[done[i].user_data] = mbt_now() + ps->timeout;
 		}
-		deadline[r] = mbt_now() + ps->timeout;
-		if (apply(t, r) || mbt_expect(t, r))
-			return t->error;
+		next = next_late(t, deadline);
+		if (next && (!n || deadline[next] < begun)) {
+			n = t->method->member(t, MBT_LATE, next);
+			if (n)
+				return n;
+		}
 	}
 	return 0;
 }

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "ps.h"
@@ -14,6 +15,8 @@
 #define SLICE (MBT_SECOND / 10) /* how long bad news may take */
 #define CLAIMED (-1LL)
 #define ERRNO_SHIFT 32
+#define RANK_MASK 0xffffffffLL
+#define TEXT_WORDS (MBT_TEXT / sizeof(int64_t))
 
 /* The rank and errno in a FAILED word. */
 static int64_t failed_word(int rank, int error)
@@ -24,16 +27,17 @@ static int64_t failed_word(int rank, int error)
 int mbt_tell(struct membox_train *t, int rc)
 {
 	struct mbt_ps *ps = mbt_ps_of(t);
-	int64_t old;
+	int64_t words[TEXT_WORDS], old;
 
 	if (rc >= 0 || ps->told || !ps->ctl)
 		return rc;
 	ps->told = true;
-	/* What fails here is not told: the first error stands. */
+	/* What fails in here is not told: the first error stands. */
 	if (membox_compare_swap(ps->ctl, MBT_CTL_FAILED, 0, CLAIMED, &old) || old)
 		return rc;
-	if (!membox_write(ps->ctl, MBT_CTL_TEXT, MBT_TEXT / sizeof(int64_t), t->text))
-		membox_swap(ps->ctl, MBT_CTL_FAILED, failed_word(t->rank, t->error), NULL);
+	memcpy(words, t->text, MBT_TEXT);
+	membox_write(ps->ctl, MBT_CTL_TEXT, TEXT_WORDS, words);
+	membox_swap(ps->ctl, MBT_CTL_FAILED, failed_word(t->rank, t->error), NULL);
 	return rc;
 }
 
@@ -41,8 +45,8 @@ int mbt_tell(struct membox_train *t, int rc)
 static int hear(struct membox_train *t)
 {
 	struct mbt_ps *ps = mbt_ps_of(t);
+	int64_t words[TEXT_WORDS], word;
 	char text[MBT_TEXT];
-	int64_t word;
 	int rc;
 
 	if (!ps->ctl || ps->told)
@@ -53,10 +57,13 @@ static int hear(struct membox_train *t)
 	if (word == 0 || word == CLAIMED)
 		return 0;
 	ps->told = true;
-	rc = membox_read(ps->ctl, MBT_CTL_TEXT, MBT_TEXT / sizeof(int64_t), text, NULL);
+	rc = membox_read(ps->ctl, MBT_CTL_TEXT, TEXT_WORDS, words, NULL);
 	if (rc)
 		return mbt_fail_core(t, rc, "reading another rank's error");
+	memcpy(text, words, MBT_TEXT);
 	text[MBT_TEXT - 1] = 0;
+	if (!*text)
+		snprintf(text, sizeof(text), "rank %d failed", (int)(word & RANK_MASK) - 1);
 	return mbt_fail(t, -(int)(word >> ERRNO_SHIFT), "%s", text);
 }
 
@@ -68,6 +75,7 @@ int mbt_watch(struct membox_train *t)
 
 	if (hear(t))
 		return t->error;
+	ps->watched = mbt_now();
 	rc = membox_group_info(t->group, &info);
 	if (rc)
 		return mbt_fail_core(t, rc, "looking after the others");
@@ -101,21 +109,22 @@ int mbt_ps_member(struct membox_train *t, enum mbt_member what, int rank)
 {
 	struct mbt_ps *ps = mbt_ps_of(t);
 	const char *who = rank == MBT_MASTER ? " (the master)" : "";
+	uint64_t step = t->rank == MBT_MASTER ? ps->worker[rank].steps : t->stats.steps;
 
 	if (what == MBT_JOINED)
 		return 0;
 	if (what == MBT_LATE)
 		return mbt_fail(t, -ETIMEDOUT, "rank %d%s is late: nothing of step %" PRIu64 " within %.3g s",
-				rank, who, t->stats.steps,
+				rank, who, step,
 				(double)(t->phase == MBT_OPEN ? ps->start_timeout : ps->timeout) /
 				(double)MBT_SECOND);
 	if (is_done(t, rank) || hear(t))
 		return t->error;
 	if (what == MBT_DEAD)
 		return mbt_fail(t, -EOWNERDEAD, "rank %d%s died in step %" PRIu64, rank, who,
-				t->stats.steps);
+				step);
 	return mbt_fail(t, -ECONNABORTED, "rank %d%s left in step %" PRIu64 " without being done",
-			rank, who, t->stats.steps);
+			rank, who, step);
 }
 
 /* Another rank's trouble explains an error of the core better than the error does. */
@@ -132,31 +141,38 @@ int mbt_core(struct membox_train *t, int rc, const char *doing)
 	return mbt_fail(t, rc, "rank %d, %s: %s", t->rank, doing, text);
 }
 
-int mbt_reap(struct membox_train *t, int64_t deadline, struct membox_done *done)
+/* An operation that ended badly; waits that timed out are for the caller to judge. */
+static int judge(struct membox_train *t, const struct membox_done *done)
+{
+	int rc = 0;
+
+	if (done->error)
+		rc = mbt_watch(t);
+	if (done->error && done->error != -ETIMEDOUT && !rc)
+		rc = mbt_fail(t, done->error, "rank %d, waiting: %s", t->rank,
+			      membox_status_text((int)done->status));
+	return rc;
+}
+
+int mbt_reap(struct membox_train *t, int64_t deadline, struct membox_done *done,
+	     unsigned int max)
 {
 	struct mbt_ps *ps = mbt_ps_of(t);
-	int64_t begun = mbt_now(), now = begun;
-	int rc;
+	int64_t begun = mbt_now(), now;
+	int n, i, rc = 0;
 
-	for (;;) {
-		rc = membox_reap(ps->chan, done, 1, 1, SLICE);
+	do {
+		n = membox_reap(ps->chan, done, max, 1, SLICE);
 		now = mbt_now();
-		if (rc == 0 || rc == -ETIMEDOUT) {
+		if (n < 0 && n != -ETIMEDOUT)
+			rc = mbt_core(t, n, "waiting");
+		else if (now - ps->watched > SLICE)
 			rc = mbt_watch(t);
-			if (!rc && now < deadline)
-				continue;
-		} else if (rc < 0) {
-			rc = mbt_core(t, rc, "waiting");
-		} else if (done->error == -ETIMEDOUT) {
-			rc = mbt_watch(t);
-		} else if (done->error) {
-			rc = mbt_watch(t);
-			if (!rc)
-				rc = mbt_fail(t, done->error, "rank %d, waiting: %s", t->rank,
-					      membox_status_text((int)done->status));
-		}
-		break;
-	}
+	} while (!rc && n <= 0 && now < deadline);
+	for (i = 0; !rc && i < n; i++)
+		rc = judge(t, &done[i]);
 	t->stats.wait_ns += (uint64_t)(now - begun);
-	return rc;
+	if (rc)
+		return rc;
+	return n > 0 && !done[0].error ? n : 0;
 }

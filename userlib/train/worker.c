@@ -63,7 +63,7 @@ static int push_and_wait(struct membox_train *t, int64_t pushed, uint64_t word, 
 	if (rc != 2)
 		return mbt_core(t, rc < 0 ? rc : -EAGAIN, "pushing the gradient");
 	for (left = 2; left; left--) {
-		rc = mbt_reap(t, deadline, &done);
+		rc = mbt_reap(t, deadline, &done, 1);
 		if (rc < 0)
 			return rc;
 		if (rc == 0)
