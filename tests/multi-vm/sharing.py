@@ -14,7 +14,7 @@ ADDITIONS = 10000
 # Largest sum: 4 x 10,000 additions of 3 = 120,000, exact in f32 (2^24), i32 and i64.
 VALUE = 3
 SIZES = [(1, 0), (3, 1), (4095, 1), (4096, 0), (4097, 4095), ((1 << 20) + 7, 13), ((64 << 20) + 5, 3), (96 << 20, 1)]
-XADDS = 100000
+XADDS = 2000000
 
 
 def finish(jobs, timeout=300):

@@ -512,7 +512,7 @@ static void cmd_romap(void)
 	printf("fault=0\n");
 }
 
-/* mapaddr NAME ro|rw SECONDS: holds a mapping (a window) open */
+/* maphold ro|rw NAME SECONDS: holds a mapping (a window) open */
 static void cmd_maphold(void)
 {
 	const int rw = !strcmp(word("ro or rw"), "rw");

@@ -71,7 +71,7 @@ def dma_into_windows(fleet):
     fleet.host(f"get target i8 {WINDOW_BYTES} 8")
     fleet.host("store target 0 17")
     for mode, wanted in (("ro", "17"), ("rw", "99")):
-        holder = guest.box_spawn(f"maphold target {mode} 3600")
+        holder = guest.box_spawn(f"maphold {mode} target 3600")
         assert holder.wait_for("first="), holder.output
         status, output = guest.run("edudma 0 99", 60)
         assert status == 0 and "written=" in output, output
