@@ -238,6 +238,17 @@ static int open_box(struct mbe *e, const char *path, char text[MBE_ERR_TEXT])
 	return err;
 }
 
+/* Rolling a dead port's command forward may need a stripe of another dead port. */
+static void make_recursive(pthread_mutex_t *mutex)
+{
+	pthread_mutexattr_t attr;
+
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(mutex, &attr);
+	pthread_mutexattr_destroy(&attr);
+}
+
 int mbe_attach(const char *path, const struct mbe_attach_opts *opts, struct mbe **out,
 	       char text[MBE_ERR_TEXT])
 {
@@ -253,7 +264,7 @@ int mbe_attach(const char *path, const struct mbe_attach_opts *opts, struct mbe 
 	e->fd = -1;
 	e->lock_fd = -1;
 	e->step = mbe_step_default;
-	pthread_mutex_init(&e->recover_mutex, NULL);
+	make_recursive(&e->recover_mutex);
 	pthread_mutex_init(&e->table_mutex, NULL);
 	pthread_mutex_init(&e->watch_mutex, NULL);
 	err = mbe_fork_register(e);
