@@ -22,7 +22,7 @@ Q := @
 say = @printf '  %-7s %s\n'
 MAKEFLAGS += --no-print-directory
 endif
-ifeq ($(filter -j%,$(MAKEFLAGS)),)
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc)
 endif
 
