@@ -78,7 +78,7 @@ class Box:
         self.folder = tempfile.TemporaryDirectory(prefix="membox-trainers-", dir=folder)
         self.path = pathlib.Path(self.folder.name) / "box"
         self.ranks = []
-        subprocess.run([BUILD / "bin/memboxctl", "format", self.path, size], check=True,
+        subprocess.run([BUILD / "bin/memboxctl", "format", self.path, "--size", size], check=True,
                        stdout=subprocess.DEVNULL, timeout=60)
 
     def start(self, rank, ranks, method, options="", environment=None):
