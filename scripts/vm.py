@@ -480,7 +480,7 @@ def shell(options):
     directory.mkdir(parents=True, exist_ok=True)
     box = options.box or directory / "box"
     if not options.box:
-        subprocess.run([BUILD / "bin/memboxctl", "format", "--force", box, SHELL_BOX_SIZE], check=True)
+        subprocess.run([BUILD / "bin/memboxctl", "format", box, "--size", SHELL_BOX_SIZE, "--force"], check=True)
     devices = box_args(box) + ["-device", "membox,memdev=box"]
     guest = Guest("shell", kernel=options.kernel, accel=options.accel)
     entry = kernels.get(options.kernel)
