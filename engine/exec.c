@@ -21,6 +21,7 @@ int mbe_exec_init(struct mbe *e)
 	pthread_mutex_init(&x->lock, NULL);
 	pthread_mutex_init(&x->writer_lock, NULL);
 	pthread_cond_init(&x->writer_cond, NULL);
+	x->patience_ns = MBE_PATIENCE_NS;
 	x->next_deadline = UINT64_MAX;
 	x->writers_free = writers == 64 ? ~0ULL : (1ULL << writers) - 1;
 	x->outcome_seq = mbe_outcome_next(e, e->port);

@@ -14,10 +14,11 @@
 
 #include "internal.h"
 
-/* How long a command waits for a stripe whose holder does not come on, and the like. */
+/* How long a command waits for a stripe whose holder does not come on. */
 #define MBE_PATIENCE_NS 10000000000ULL
 
 struct mbe_exec {
+	uint64_t patience_ns; /* MBE_PATIENCE_NS; tests have less */
 	pthread_mutex_t lock; /* parked commands, the list of queues */
 	struct mbe_cmd *parked;
 	uint64_t next_deadline; /* what mbe_progress answered last */

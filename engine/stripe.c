@@ -24,7 +24,7 @@ uint16_t mbe_stripe_lock(struct mbe *e, __u64 *word)
 
 	if (mbe_trylock_word(e, word))
 		return MEMBOX_ST_OK;
-	deadline = mbe_deadline(e, MBE_PATIENCE_NS);
+	deadline = mbe_deadline(e, e->exec->patience_ns);
 	for (;;) {
 		uint16_t status = mbe_lock_word(e, word, deadline, NULL);
 		uint32_t port;
