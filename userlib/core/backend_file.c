@@ -303,10 +303,13 @@ static void file_cancel(struct membox *box, struct mb_lane *lane, struct mb_req 
 
 static bool worth_spinning(const struct mb_file *st)
 {
-	static long cpus;
+	static atomic_long known; /* 0: not yet */
+	long cpus = atomic_load_explicit(&known, memory_order_relaxed);
 
-	if (!cpus)
+	if (!cpus) {
 		cpus = sysconf(_SC_NPROCESSORS_ONLN);
+		atomic_store_explicit(&known, cpus, memory_order_relaxed);
+	}
 	return atomic_load_explicit(&st->sleepers, memory_order_relaxed) < cpus;
 }
 
