@@ -127,15 +127,29 @@ static inline void party_counters(struct membox_train *t, uint64_t *c)
 		membox_counters(membox_train_box(t), c);
 }
 
-static inline void party_step(struct rank *r, struct membox_train *t, uint64_t s, float *w, float *g)
+/* One step of a rank, whose tensors are at a and b, their gradients at ga and gb. */
+static inline int party_step(struct rank *r, struct membox_train *t, uint64_t s, float *a,
+			     float *b, float *ga, float *gb)
 {
+	float w[PARTY_COUNT], g[PARTY_COUNT];
+	int rc;
+
 	if (r->delay_us)
 		usleep(r->delay_us);
 	if (r->stall_us && s == r->stall_step)
 		usleep(r->stall_us);
+	memcpy(w, a, PARTY_A * sizeof(float));
+	memcpy(w + PARTY_A, b, PARTY_B * sizeof(float));
 	party_gradient(w, g, s, membox_train_rank(t));
-	if (!membox_train_step(t, r->lr > 0 ? r->lr : PARTY_LR) && s < PARTY_STEPS)
-		r->hash[s] = party_hash(w);
+	memcpy(ga, g, PARTY_A * sizeof(float));
+	memcpy(gb, g + PARTY_A, PARTY_B * sizeof(float));
+	rc = membox_train_step(t, r->lr > 0 ? r->lr : PARTY_LR);
+	if (rc || s >= PARTY_STEPS)
+		return rc;
+	memcpy(w, a, PARTY_A * sizeof(float));
+	memcpy(w + PARTY_A, b, PARTY_B * sizeof(float));
+	__atomic_store_n(&r->hash[s], party_hash(w), __ATOMIC_RELAXED);
+	return 0;
 }
 
 static inline void *party_rank(void *arg)
@@ -165,29 +179,8 @@ static inline void *party_rank(void *arg)
 	membox_train_tensor(t, "b", MEMBOX_F32, b, gb, r->count_b ? r->count_b : PARTY_B);
 	membox_train_start(t);
 	party_counters(t, r->started);
-	for (s = 0; (r->seat == 0 || s < r->steps) && membox_train_begin(t, s) > 0; s++) {
-		static _Thread_local float wt[PARTY_COUNT], gt[PARTY_COUNT];
-
-		if (r->flat) {
-			party_step(r, t, s, w, g);
-			continue;
-		}
-		/* The gradient comes from packed weights; tensors lie apart. */
-		memcpy(wt, w, PARTY_A * sizeof(float));
-		memcpy(wt + PARTY_A, b, PARTY_B * sizeof(float));
-		if (r->delay_us)
-			usleep(r->delay_us);
-		if (r->stall_us && s == r->stall_step)
-			usleep(r->stall_us);
-		party_gradient(wt, gt, s, membox_train_rank(t));
-		memcpy(g, gt, PARTY_A * sizeof(float));
-		memcpy(gb, gt + PARTY_A, PARTY_B * sizeof(float));
-		if (membox_train_step(t, r->lr > 0 ? r->lr : PARTY_LR) || s >= PARTY_STEPS)
-			continue;
-		memcpy(wt, w, PARTY_A * sizeof(float));
-		memcpy(wt + PARTY_A, b, PARTY_B * sizeof(float));
-		r->hash[s] = party_hash(wt);
-	}
+	for (s = 0; (r->seat == 0 || s < r->steps) && membox_train_begin(t, s) > 0; s++)
+		party_step(r, t, s, w, b, g, gb);
 	if (p->meet && r->seat != 0)
 		pthread_barrier_wait(&p->all_stepped);
 	party_counters(t, r->counter);

@@ -43,7 +43,7 @@ static void no_worker_waits_for_another(void **state)
 	p.rank[2].stall_us = 1000000;
 	party_start(&p, 0);
 	pthread_join(p.rank[1].thread, NULL);
-	hash = p.rank[2].hash[1];
+	hash = __atomic_load_n(&p.rank[2].hash[1], __ATOMIC_RELAXED);
 	assert_int_equal(hash, 0);
 	pthread_join(p.rank[2].thread, NULL);
 	pthread_join(p.rank[0].thread, NULL);
