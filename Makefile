@@ -45,7 +45,7 @@ DEVICE_TESTS :=
 .PHONY: all lib programs examples host-tests device-tests modules qemu kernels demo test check kunit lint vm \
 	install clean help need-user FORCE
 
--include engine/build.mk userlib/build.mk examples/build.mk tests/build.mk
+-include engine/build.mk userlib/build.mk examples/build.mk tests/build.mk tests/device/build.mk
 
 all: lib programs
 lib: $(LIBS)

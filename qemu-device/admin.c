@@ -190,6 +190,9 @@ static void complete(MemboxQueue *q, MemboxAdmin *a)
         mbe_count(s->engine, MEMBOX_CTR_CONTROL, a->d.count);
     }
     membox_unmap(s, &a->host);
+    if (!a->executed && a->step != step_refused) {
+        mbe_count(s->engine, MEMBOX_CTR_ADMIN, 1); /* the engine counts its own */
+    }
     a->active = false;
     trace_membox_admin_done(s, c.cid, a->d.opcode, c.status, c.detail);
     membox_queue_post(q, &c);

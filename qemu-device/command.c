@@ -24,6 +24,10 @@ static uint16_t check(MemboxCmd *c, uint32_t *detail, uint64_t *value)
     uint64_t bytes;
     uint16_t status;
 
+    *detail = MEMBOX_AT(opcode);
+    if (p->opcode == MEMBOX_OP_CANCEL) {
+        return MEMBOX_ST_UNSUPPORTED; /* the driver's to execute, by ABORT */
+    }
     p->phase = 0;
     p->cid = 0;
     p->context = 0;

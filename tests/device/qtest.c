@@ -22,6 +22,7 @@
 #include "case.h"
 
 #define ANSWER_MS 30000
+#define REFUSAL_MS 5000
 #define MMCONFIG 0xb0000000ULL
 #define MAX_ARGS 96
 
@@ -134,18 +135,32 @@ static void map_ram(struct vm *vm)
 		case_fail("mapping guest RAM: %s", strerror(errno));
 }
 
-void vm_start(struct vm *vm, const char *box, const char *extra)
+/* The socket that QEMU will connect to. */
+static int listen_for_qemu(struct vm *vm)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/qtest", vm->dir);
+	if (bind(listener, (struct sockaddr *)&addr, sizeof(addr)) || listen(listener, 1))
+		case_fail("listening on %s: %s", addr.sun_path, strerror(errno));
+	return listener;
+}
+
+void vm_mmconfig(struct vm *vm)
+{
+	vm_out(vm, 0xcf8, 4, 0x80000060);
+	vm_out(vm, 0xcfc, 4, (uint32_t)MMCONFIG | 1);
+}
+
+void vm_start(struct vm *vm, const char *box, const char *extra)
+{
 	struct pollfd p = { .events = POLLIN };
 	int listener, log;
 
 	make_dir(vm);
 	map_ram(vm);
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/qtest", vm->dir);
-	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (bind(listener, (struct sockaddr *)&addr, sizeof(addr)) || listen(listener, 1))
-		case_fail("listening on %s: %s", addr.sun_path, strerror(errno));
+	listener = listen_for_qemu(vm);
 	log = log_open(vm);
 	vm->pid = fork();
 	if (!vm->pid)
@@ -165,9 +180,7 @@ void vm_start(struct vm *vm, const char *box, const char *extra)
 		log_show(vm);
 		case_fail("QEMU did not start");
 	}
-	/* MMCONFIG, for configuration space beyond 256 bytes */
-	vm_out(vm, 0xcf8, 4, 0x80000060);
-	vm_out(vm, 0xcfc, 4, (uint32_t)MMCONFIG | 1);
+	vm_mmconfig(vm);
 }
 
 static void vm_release(struct vm *vm)
@@ -226,16 +239,18 @@ char *vm_refusal(const char *box, const char *extra)
 {
 	struct vm vm;
 	char *text = calloc(1, 4096);
-	int log, status;
+	int log, status, listener;
 
 	make_dir(&vm);
 	map_ram(&vm);
+	listener = listen_for_qemu(&vm);
 	log = log_open(&vm);
 	vm.pid = fork();
 	if (!vm.pid)
 		become_qemu(&vm, box, extra, log);
-	status = reap(vm.pid, ANSWER_MS);
+	status = reap(vm.pid, REFUSAL_MS);
 	vm.pid = 0;
+	close(listener);
 	if (pread(log, text, 4095, 0) < 0 || status == 0 || status == -1)
 		text[0] = 0;
 	close(log);
@@ -326,13 +341,6 @@ void vm_out(struct vm *vm, uint16_t port, unsigned int size, uint64_t value)
 	char out[256];
 
 	ask(vm, out, sizeof(out), "out%c 0x%x 0x%" PRIx64 "\n", size_letter(size), port, value);
-}
-
-void vm_command(struct vm *vm, const char *command)
-{
-	char out[256];
-
-	ask(vm, out, sizeof(out), "%s\n", command);
 }
 
 /* ---- memory and configuration ---- */

@@ -43,8 +43,8 @@ uint64_t vm_read(struct vm *vm, uint64_t addr, unsigned int size);
 void vm_write(struct vm *vm, uint64_t addr, unsigned int size, uint64_t value);
 uint64_t vm_in(struct vm *vm, uint16_t port, unsigned int size);
 void vm_out(struct vm *vm, uint16_t port, unsigned int size, uint64_t value);
-/* A plain command without an answer, as system_reset. */
-void vm_command(struct vm *vm, const char *command);
+/* Makes configuration space reachable; again after a reset of the machine. */
+void vm_mmconfig(struct vm *vm);
 
 /* Guest RAM: allocation by address, and where this process sees it. */
 uint64_t vm_alloc(struct vm *vm, uint64_t bytes, uint64_t align);
