@@ -12,6 +12,8 @@ CFLAGS_examples = -D_GNU_SOURCE -O3 -fno-math-errno $(call stage_pc,--cflags)
 example_obj = $(patsubst %,$(B)/obj/examples/%.o,$(1))
 examples := $(B)/bin/mnist $(B)/bin/ten $(B)/bin/raw
 PROGRAMS += $(if $(SAN),,$(examples))
+.PHONY: examples
+examples: $(examples)
 
 $(stage)/installed: $(LIBS) $(wildcard userlib/include/membox/*.h uapi/*.h)
 	$(Q)$(MAKE) install-lib DESTDIR='$(abspath $(stage))' PREFIX=$(stage_prefix) >/dev/null
