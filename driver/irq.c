@@ -3,9 +3,11 @@
  * irq.c - MSI-X vectors, and what is done where there are none.
  *
  * Vector 0 is the admin queue's and the events'; the I/O queues take turns on
- * the others, which the PCI core spreads over the CPUs, and share vector 0 when
- * it is the only one. Handlers are threads: completing a request may sleep.
- * Without a vector a work looks at everything in short intervals.
+ * the others, which are spread over the CPUs, and share vector 0 when it is the
+ * only one. Any CPU may use any queue, so affinity is a hint and not managed: a
+ * managed vector would be shut down with its CPU. Handlers are threads:
+ * completing a request may sleep. Without a vector a work looks at everything
+ * in short intervals.
  */
 #include <linux/interrupt.h>
 #include <linux/jiffies.h>
@@ -57,8 +59,17 @@ static void poll_work(struct work_struct *work)
 			      READ_ONCE(mdev->ncontexts) ? POLL_BUSY : POLL_IDLE);
 }
 
+static void free_vectors(struct membox_dev *mdev, unsigned int n)
+{
+	while (n--) {
+		irq_update_affinity_hint(mdev->vector[n].irq, NULL);
+		free_irq(mdev->vector[n].irq, &mdev->vector[n]);
+	}
+}
+
 static int request_vectors(struct membox_dev *mdev, unsigned int n)
 {
+	int node = dev_to_node(&mdev->pdev->dev);
 	unsigned int i;
 	int ret;
 
@@ -73,25 +84,23 @@ static int request_vectors(struct membox_dev *mdev, unsigned int n)
 					   vector->name, vector);
 		if (ret)
 			goto free;
+		irq_set_affinity_and_hint(vector->irq, cpumask_of(cpumask_local_spread(i, node)));
 	}
 	return 0;
 
 free:
-	while (i--)
-		free_irq(mdev->vector[i].irq, &mdev->vector[i]);
+	free_vectors(mdev, i);
 	return ret;
 }
 
 /* Takes the vectors there are and gives each queue its own or a shared one. */
 int membox_irq_init(struct membox_dev *mdev)
 {
-	struct irq_affinity affinity = { .pre_vectors = 1 };
 	int n, ret = 0;
 	u32 i;
 
 	INIT_DELAYED_WORK(&mdev->poll_work, poll_work);
-	n = pci_alloc_irq_vectors_affinity(mdev->pdev, 1, 1 + mdev->nqueues,
-					   PCI_IRQ_MSIX | PCI_IRQ_AFFINITY, &affinity);
+	n = pci_alloc_irq_vectors(mdev->pdev, 1, 1 + mdev->nqueues, PCI_IRQ_MSIX);
 	if (n > 0) {
 		mdev->vector = kcalloc(n, sizeof(*mdev->vector), GFP_KERNEL);
 		ret = mdev->vector ? request_vectors(mdev, n) : -ENOMEM;
@@ -113,13 +122,10 @@ int membox_irq_init(struct membox_dev *mdev)
 
 void membox_irq_exit(struct membox_dev *mdev)
 {
-	unsigned int i;
-
 	cancel_delayed_work_sync(&mdev->poll_work);
 	if (!mdev->nvectors)
 		return;
-	for (i = 0; i < mdev->nvectors; i++)
-		free_irq(mdev->vector[i].irq, &mdev->vector[i]);
+	free_vectors(mdev, mdev->nvectors);
 	pci_free_irq_vectors(mdev->pdev);
 	kfree(mdev->vector);
 	mdev->nvectors = 0;

@@ -86,12 +86,25 @@ static enum dma_data_direction direction(const struct membox_host *host)
 	return host->is_written ? DMA_FROM_DEVICE : DMA_TO_DEVICE;
 }
 
+/*
+ * Packets in flight may name the same memory, or neighbours in a cache line, which
+ * is their user's business. The attribute says that this is known; the caches, or
+ * a bounce buffer, are synchronised by the calls beside it all the same.
+ */
 static int map(struct device *dev, struct membox_host *host)
 {
-	if (dma_map_sgtable(dev, &host->table, direction(host), 0))
+	if (dma_map_sgtable(dev, &host->table, direction(host), DMA_ATTR_SKIP_CPU_SYNC))
 		return MEMBOX_ST_NO_MEMORY;
+	dma_sync_sgtable_for_device(dev, &host->table, direction(host));
 	host->is_mapped = true;
 	return MEMBOX_ST_OK;
+}
+
+static void unmap(struct device *dev, struct membox_host *host)
+{
+	dma_sync_sgtable_for_cpu(dev, &host->table, direction(host));
+	dma_unmap_sgtable(dev, &host->table, direction(host), DMA_ATTR_SKIP_CPU_SYNC);
+	host->is_mapped = false;
 }
 
 /* Gets the pages of the scatter-gather list from the device's pool and fills them. */
@@ -236,10 +249,8 @@ static void release_host(struct membox_dev *mdev, struct membox_host *host)
 	}
 	kvfree(host->sgl);
 	host->sgl = NULL;
-	if (host->is_mapped) {
-		dma_unmap_sgtable(&mdev->pdev->dev, &host->table, direction(host), 0);
-		host->is_mapped = false;
-	}
+	if (host->is_mapped)
+		unmap(&mdev->pdev->dev, host);
 	if (host->has_table)
 		sg_free_table(&host->table);
 	host->has_table = false;

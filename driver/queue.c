@@ -230,16 +230,17 @@ void membox_queue_poll(struct membox_queue *q)
 		spin_lock(&q->lock);
 		if (q->live) {
 			reap_locked(q, &ended);
+			/* one that came in between would raise no interrupt */
 			again = q->inflight && membox_ring_arm(&q->ring);
 			halted = membox_ring_is_halted(&q->ring);
 		}
 		spin_unlock(&q->lock);
 		if (halted)
 			membox_reset_later(q->mdev, "queue halted");
-		if (list_empty(&ended))
-			break;
-		complete_list(&ended);
-		wake_up_all(&q->room);
+		if (!list_empty(&ended)) {
+			complete_list(&ended);
+			wake_up_all(&q->room);
+		}
 	} while (again);
 }
 
