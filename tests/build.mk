@@ -12,8 +12,10 @@ $(host_programs): $(B)/tests/%: $(B)/obj/tests/host/%.o $(B)/lib/libmembox.a $(B
 	$(say) LD $@
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka -lm -lpthread
 
-guest_tools := $(B)/guest/mbtool $(B)/guest/edudma
+guest_tools := $(B)/guest/mbtool $(B)/guest/edudma $(B)/guest/badpackets
 PROGRAMS += $(if $(SAN),,$(guest_tools))
+
+$(B)/guest/badpackets: $(patsubst %,$(B)/obj/tests/tools/badpackets_%.o,scene faults node)
 
 $(guest_tools): $(B)/guest/%: $(B)/obj/tests/tools/%.o $(B)/lib/libmembox.a $(B)/lib/libmembox_engine.a
 	$(Q)mkdir -p $(@D)
@@ -21,9 +23,10 @@ $(guest_tools): $(B)/guest/%: $(B)/obj/tests/tools/%.o $(B)/lib/libmembox.a $(B)
 	$(Q)$(CC) $(ALL_LDFLAGS) -static -o $@ $^ -lm -lpthread
 
 # The driver's interface by system calls alone needs no library.
-PROGRAMS += $(if $(SAN),,$(B)/guest/packet)
+driver_tools := $(B)/guest/packet $(B)/guest/ending
+PROGRAMS += $(if $(SAN),,$(driver_tools))
 
-$(B)/guest/packet: $(B)/obj/tests/vm/packet.o
+$(driver_tools): $(B)/guest/%: $(B)/obj/tests/vm/%.o
 	$(Q)mkdir -p $(@D)
 	$(say) LD $@
 	$(Q)$(CC) $(ALL_LDFLAGS) -static -o $@ $^
