@@ -262,7 +262,7 @@ static inline void party_assert_bad(const struct party *p, unsigned int but, int
 	bool wrong = false;
 	unsigned int r;
 
-	for (r = 0; r < p->ranks; r++) {
+	for (r = 0; r < p->ranks && r < PARTY_MAX; r++) {
 		const struct rank *x = &p->rank[r];
 
 		if (but & 1u << r)

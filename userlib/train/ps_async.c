@@ -80,7 +80,7 @@ static int serve(struct membox_train *t)
 			deadline[done[i].user_data] = mbt_now() + ps->timeout;
 		}
 		next = next_late(t, deadline);
-		if (next && (!n || deadline[next] < begun)) {
+		if (next && deadline[next] < begun) {
 			n = t->method->member(t, MBT_LATE, next);
 			if (n)
 				return n;
