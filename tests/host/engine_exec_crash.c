@@ -349,7 +349,7 @@ static void killed_in_the_middle_of_a_stripe(void **state)
 			reset_data(dst, k);
 			pid = fork();
 			if (!pid) {
-				uint8_t *end = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+				uint8_t *end = mmap(NULL, BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 				uint64_t good = stripe * BOX_STRIPE + BOX_STRIPE / 4;
 				struct iovec v[2] = { { host, good }, { end, BYTES - good } };
 
