@@ -26,8 +26,7 @@ class Reader:
     def __init__(self):
         self.planned = 0
         self.seen = 0
-        self.children = 0
-        self.failed_children = 0
+        self.nested = {}  # depth of indentation: failures there, since the last result further out
 
     def feed(self, line):
         """The Result that a line stands for, or None."""
@@ -46,15 +45,15 @@ class Reader:
         # cmocka writes "not ok 3 # SKIP name" for a test that skipped itself.
         skipped = skip is not None
         passed = verdict.lower() == "ok" or skipped
-        if indent:
-            self.children += 1
-            self.failed_children += not passed
+        depth = len(indent.expandtabs())
+        inner = [d for d in self.nested if d > depth]
+        failed = sum(self.nested.pop(d) for d in inner)
+        if depth:
+            self.nested[depth] = self.nested.get(depth, 0) + (not passed)
         else:
             self.seen += 1
-            children, failed = self.children, self.failed_children
-            self.children = self.failed_children = 0
-            if children and (passed or failed):
-                return None
+        if inner and (passed or failed):
+            return None
         return Result(name or skip or "(no name)", passed, skipped, skip or "no reason given")
 
     def missing(self):
