@@ -67,26 +67,44 @@ class Rank:
 
     @property
     def report(self):
-        return json.loads(self.json_path.read_text())
+        return report_of(self.json_path.read_text())
+
+
+def report_of(text):
+    """The report that `--json` wrote."""
+    return json.loads(text)
+
+
+def bytes_as_promised(report):
+    """A worker's payload: two models a step, and what the start moved."""
+    moved = report["dma_to_device_bytes"] + report["dma_from_device_bytes"]
+    return moved == report["steps"] * 2 * report["model_bytes"] + report["constant_bytes"]
+
+
+def command(rank, ranks, method, options=""):
+    """The example trainer's words behind --box URI."""
+    role = f"worker --rank {rank}" if rank else "master"
+    return f"--method {method} --role {role} --ranks {ranks} {options}"
 
 
 class Box:
-    """A box file of its own, and trainings on it."""
+    """A box file of its own, or one that is there, and trainings on it."""
 
-    def __init__(self, size="64M"):
+    def __init__(self, size="64M", path=None):
         folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         self.folder = tempfile.TemporaryDirectory(prefix="membox-trainers-", dir=folder)
-        self.path = pathlib.Path(self.folder.name) / "box"
+        self.path = path or pathlib.Path(self.folder.name) / "box"
         self.ranks = []
+        if path:
+            return
         subprocess.run([BUILD / "bin/memboxctl", "format", self.path, "--size", size], check=True,
                        stdout=subprocess.DEVNULL, timeout=60)
 
     def start(self, rank, ranks, method, options="", environment=None):
         """Starts one rank of the example trainer."""
         report = pathlib.Path(self.folder.name) / f"report-{len(self.ranks)}.json"
-        role = ["--role", "worker", "--rank", rank] if rank else ["--role", "master"]
-        child = Rank([MNIST, "--box", f"file:{self.path}", "--method", method, *role, "--ranks", ranks,
-                      "--json", report, *options.split()], report, environment)
+        child = Rank([MNIST, "--box", f"file:{self.path}", "--json", report,
+                      *command(rank, ranks, method, options).split()], report, environment)
         self.ranks.append(child)
         return child
 

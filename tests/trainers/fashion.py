@@ -10,17 +10,11 @@ import tempfile
 import tap
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "common"))
-from trainers import MNIST, Box, Rank, local  # noqa: E402 (the path comes first)
+from trainers import MNIST, Box, Rank, bytes_as_promised, local  # noqa: E402 (the path comes first)
 
 SHORT = "--train 1200 --test 200 --epochs 2 --batch 20"
 WORKERS = 3
 PAUSES = [0, 3, 6]  # milliseconds before each step: who comes first
-
-
-def bytes_as_promised(report):
-    """A worker's payload: two models a step, and what the start moved."""
-    moved = report["dma_to_device_bytes"] + report["dma_from_device_bytes"]
-    return moved == report["steps"] * 2 * report["model_bytes"] + report["constant_bytes"]
 
 
 def reaches_80_percent():
