@@ -11,6 +11,7 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
+#include "qemu/cutils.h"
 #include "device.h"
 #include "trace.h"
 
@@ -21,37 +22,49 @@ static bool refuse(MemboxAdmin *a, uint16_t status, uint32_t detail)
     return true;
 }
 
-/*
- * The command's structure: at least what this device knows, and zero behind
- * it. False: refused.
- */
-static bool take(MemboxAdmin *a, void *args, size_t known)
+/* Begins with a size of at least what this device knows, zero behind that? */
+static bool well_formed(const MemboxAdmin *a, size_t known)
 {
     uint32_t size;
 
     memcpy(&size, a->buf, sizeof(size));
-    if (a->d.count < known || size < known || size > a->d.count) {
+    return a->d.count >= known && size >= known && size <= a->d.count &&
+           buffer_is_zero(a->buf + known, size - known);
+}
+
+static bool context_open(MemboxState *s, unsigned context)
+{
+    return !context || (context < MEMBOX_MAX_CONTEXTS &&
+                        test_bit(context, s->contexts));
+}
+
+/* The command's structure, and on whose behalf it is. False: refused. */
+static bool take(MemboxState *s, MemboxAdmin *a, void *args, size_t known)
+{
+    if (!well_formed(a, known)) {
         refuse(a, MEMBOX_ST_BAD_ARGUMENT, 0);
         return false;
     }
-    for (uint32_t i = known; i < size; i++) {
-        if (a->buf[i]) {
-            refuse(a, MEMBOX_ST_RESERVED, i);
-            return false;
-        }
+    if (!context_open(s, a->d.context)) {
+        refuse(a, MEMBOX_ST_BAD_CONTEXT, 0);
+        return false;
     }
     memcpy(args, a->buf, known);
     return true;
 }
 
 /* The same for what only the kernel, context 0, may ask. */
-static bool take_kernel(MemboxAdmin *a, void *args, size_t known)
+static bool take_kernel(MemboxState *s, MemboxAdmin *a, void *args,
+                        size_t known)
 {
+    if (!take(s, a, args, known)) {
+        return false;
+    }
     if (a->d.context) {
         refuse(a, MEMBOX_ST_DENIED, 0);
         return false;
     }
-    return take(a, args, known);
+    return true;
 }
 
 /* ---- queues ---- */
@@ -75,7 +88,7 @@ static bool step_queue_create(MemboxState *s, MemboxAdmin *a)
     MemboxQueue *q;
     bool added;
 
-    if (!take_kernel(a, &args, sizeof(args))) {
+    if (!take_kernel(s, a, &args, sizeof(args))) {
         return true;
     }
     if (args.flags & ~MEMBOX_QUEUE_USER) {
@@ -121,7 +134,7 @@ static bool step_queue_delete(MemboxState *s, MemboxAdmin *a)
     MemboxQueue *q;
     bool mine;
 
-    if (!take_kernel(a, &args, sizeof(args))) {
+    if (!take_kernel(s, a, &args, sizeof(args))) {
         return true;
     }
     q = args.queue && args.queue <= s->queues ? s->queue[args.queue] : NULL;
@@ -151,7 +164,7 @@ static bool step_abort(MemboxState *s, MemboxAdmin *a)
     MemboxQueue *q;
     bool busy;
 
-    if (!take_kernel(a, &args, sizeof(args))) {
+    if (!take_kernel(s, a, &args, sizeof(args))) {
         return true;
     }
     if (args.rsvd) {
@@ -214,7 +227,7 @@ static bool step_window_map(MemboxState *s, MemboxAdmin *a)
         }
         return true;
     }
-    if (!take(a, &args, sizeof(args))) {
+    if (!take(s, a, &args, sizeof(args))) {
         return true;
     }
     if (args.prot != MEMBOX_WIN_READ &&
@@ -281,7 +294,7 @@ static bool step_window_unmap(MemboxState *s, MemboxAdmin *a)
     if (a->stage) {
         return true;
     }
-    if (!take(a, &args, sizeof(args))) {
+    if (!take(s, a, &args, sizeof(args))) {
         return true;
     }
     a->stage++;
@@ -332,7 +345,8 @@ bool membox_admin_release(MemboxState *s, MemboxAdmin *a)
         const struct membox_ctx_args *args =
             (const struct membox_ctx_args *)a->buf;
 
-        if (a->d.context || a->d.count < sizeof(*args)) {
+        if (a->d.context || !well_formed(a, sizeof(*args)) ||
+            !args->context || !context_open(s, args->context)) {
             return true; /* the engine refuses it */
         }
         if (!context_idle(s, args->context)) {
@@ -340,7 +354,7 @@ bool membox_admin_release(MemboxState *s, MemboxAdmin *a)
         }
     } else if ((a->d.opcode != MEMBOX_ADM_PARAM_CLOSE &&
                 a->d.opcode != MEMBOX_ADM_PARAM_DESTROY) ||
-               a->d.count < sizeof(struct membox_handle_args)) {
+               !well_formed(a, sizeof(struct membox_handle_args))) {
         return true;
     }
     if (a->stage || !qatomic_read(&s->nwindows)) {

@@ -343,6 +343,13 @@ void vm_out(struct vm *vm, uint16_t port, unsigned int size, uint64_t value)
 	ask(vm, out, sizeof(out), "out%c 0x%x 0x%" PRIx64 "\n", size_letter(size), port, value);
 }
 
+void vm_clock(struct vm *vm, uint64_t ns)
+{
+	char out[256];
+
+	ask(vm, out, sizeof(out), "clock_step %" PRIu64 "\n", ns);
+}
+
 /* ---- memory and configuration ---- */
 
 uint64_t vm_alloc(struct vm *vm, uint64_t bytes, uint64_t align)

@@ -43,6 +43,8 @@ uint64_t vm_read(struct vm *vm, uint64_t addr, unsigned int size);
 void vm_write(struct vm *vm, uint64_t addr, unsigned int size, uint64_t value);
 uint64_t vm_in(struct vm *vm, uint16_t port, unsigned int size);
 void vm_out(struct vm *vm, uint16_t port, unsigned int size, uint64_t value);
+/* Lets virtual time go on. */
+void vm_clock(struct vm *vm, uint64_t ns);
 /* Makes configuration space reachable; again after a reset of the machine. */
 void vm_mmconfig(struct vm *vm);
 
