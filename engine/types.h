@@ -4,7 +4,9 @@
  * bf16 instructions: every CPU gives the same bits), and the rounding
  * environment of everything that computes. Pure functions, no locks.
  *
- * The conversions have no branch, so that loops of them become vector code.
+ * A binary16 conversion is a formula without a branch, right for all but
+ * subnormals, and a slower one for these: loops use the first on whole blocks,
+ * which becomes vector code, and mend the rare ones (reduce.c).
  */
 #ifndef MBE_TYPES_H
 #define MBE_TYPES_H
@@ -72,73 +74,74 @@ static inline uint16_t mbe_f32_to_bf16(float f)
 	return (uint16_t)((nan & quiet) | (~nan & rounded));
 }
 
-/* Exact: every binary16 is a binary32. */
-static inline float mbe_f16_to_f32(uint16_t h)
+static inline int mbe_f16_is_subnormal(uint16_t h)
+{
+	return (uint16_t)((h & 0x7fff) - 1) < 0x3ff;
+}
+
+/* Exact, for all but subnormals. */
+static inline float mbe_f16_to_f32_normal(uint16_t h)
 {
 	uint32_t sign = ((uint32_t)h & 0x8000) << 16;
 	int32_t em = h & 0x7fff;
-	uint32_t normal = ((uint32_t)em << 13) + (112U << 23);
-	/* a subnormal's leading bit is moved up to bit 23, at most 10 places */
-	uint32_t m = (uint32_t)em << 13, e = 113U << 23, small, k;
+	uint32_t bits = ((uint32_t)em << 13) + (112U << 23);
 
-	normal += mbe_mask(em > 0x7bff) & (112U << 23); /* infinity and NaN */
-#define MBE_NORMALISE_STEP(n) \
-	do { \
-		k = mbe_mask((int32_t)m < 1 << (24 - (n))); \
-		m = (k & m << (n)) | (~k & m); \
-		e -= k & (uint32_t)(n) << 23; \
-	} while (0)
-	MBE_NORMALISE_STEP(8);
-	MBE_NORMALISE_STEP(4);
-	MBE_NORMALISE_STEP(2);
-	MBE_NORMALISE_STEP(1);
-#undef MBE_NORMALISE_STEP
-	small = mbe_mask(em > 0) & (e + m - (1U << 23));
-	k = mbe_mask(em < 0x400);
-	return mbe_float_of(sign | (k & small) | (~k & normal));
+	bits += mbe_mask(em > 0x7bff) & (112U << 23); /* infinity and NaN */
+	return mbe_float_of(sign | (mbe_mask(em > 0) & bits));
 }
 
-/* Round to nearest, ties to even, also into the subnormals; NaN as for bf16. */
-static inline uint16_t mbe_f32_to_f16(float f)
+/* Exact: every binary16 is a binary32. */
+static inline float mbe_f16_to_f32(uint16_t h)
+{
+	uint32_t m = h & 0x3ff;
+	int up;
+
+	if (!mbe_f16_is_subnormal(h))
+		return mbe_f16_to_f32_normal(h);
+	up = __builtin_clz(m) - 21; /* places to where a normal number has its implicit 1 */
+	return mbe_float_of(((uint32_t)h & 0x8000) << 16 | (uint32_t)(113 - up) << 23 |
+			    (m << up & 0x3ff) << 13);
+}
+
+/* Does it become a subnormal, or is it so close below the smallest that it may? */
+static inline int mbe_f32_is_small_f16(float f)
+{
+	return (mbe_bits_of(f) & 0x7fffffff) - 0x33000000 < 0x38800000 - 0x33000000;
+}
+
+/* Round to nearest, ties to even, for all but the small ones; NaN as for bf16. */
+static inline uint16_t mbe_f32_to_f16_normal(float f)
 {
 	uint32_t x = mbe_bits_of(f);
 	uint32_t sign = x >> 16 & 0x8000;
 	int32_t mag = (int32_t)(x & 0x7fffffff);
 	uint32_t is_nan = mbe_mask(mag > 0x7f800000);
-	uint32_t is_big = mbe_mask(mag > 0x477fffff);	/* 65536 and up: infinity */
-	uint32_t is_small = mbe_mask(mag < 0x38800000); /* below 2^-14: subnormal or zero */
-	uint32_t nan = 0x7e00 | ((uint32_t)mag >> 13 & 0x3ff);
+	uint32_t is_big = mbe_mask(mag > 0x477fffff); /* 65536 and up: infinity */
 	uint32_t r = (uint32_t)mag - (112U << 23);
-	uint32_t normal = (r + 0xfff + (r >> 13 & 1)) >> 13;
-	/*
-	 * In units of 2^-24 the value is m >> (126 - exponent). The shift is made
-	 * in steps by the bits of its amount; what falls out stays visible in
-	 * bit 0 ("sticky"), below two more bits that decide the rounding.
-	 */
-	uint32_t m = (((uint32_t)mag & 0x7fffff) | 0x800000) << 2;
-	uint32_t shift = 126U - ((uint32_t)mag >> 23);
-	uint32_t k, small;
 
-	/* in the small case 14 ... 126: all that is over 31 leaves nothing */
-	k = mbe_mask((int32_t)shift > 31);
-	shift = (k & 31) | (~k & shift);
-#define MBE_SHIFT_STEP(bit) \
-	do { \
-		k = 0U - (shift >> (bit) & 1); \
-		m = (~k & m) | (k & (m >> (1 << (bit)) | \
-		    (uint32_t)((int32_t)(m & ((1U << (1 << (bit))) - 1)) > 0))); \
-	} while (0)
-	MBE_SHIFT_STEP(0);
-	MBE_SHIFT_STEP(1);
-	MBE_SHIFT_STEP(2);
-	MBE_SHIFT_STEP(3);
-	MBE_SHIFT_STEP(4);
-#undef MBE_SHIFT_STEP
-	small = (m + 1 + (m >> 2 & 1)) >> 2;
-	normal = (is_small & small) | (~is_small & normal);
-	normal = (is_big & 0x7c00) | (~is_big & normal);
-	normal = (is_nan & nan) | (~is_nan & normal);
-	return (uint16_t)(sign | normal);
+	r = (r + 0xfff + (r >> 13 & 1)) >> 13;
+	r &= mbe_mask(mag > 0x33000000); /* up to 2^-25: 0 */
+	r = (is_big & 0x7c00) | (~is_big & r);
+	r |= is_nan & (0x200 | ((uint32_t)mag >> 13 & 0x3ff));
+	return (uint16_t)(sign | r);
+}
+
+/* Round to nearest, ties to even, also into the subnormals. */
+static inline uint16_t mbe_f32_to_f16(float f)
+{
+	uint32_t x = mbe_bits_of(f), mag = x & 0x7fffffff;
+	uint32_t shift, m, units, rest, half;
+
+	if (!mbe_f32_is_small_f16(f))
+		return mbe_f32_to_f16_normal(f);
+	/* in units of 2^-24 the value is m >> shift, 14 to 24 places */
+	shift = 126 - (mag >> 23);
+	m = (mag & 0x7fffff) | 0x800000;
+	units = m >> shift;
+	rest = m & ((1U << shift) - 1);
+	half = 1U << (shift - 1);
+	units += rest > half || (rest == half && units & 1);
+	return (uint16_t)((x >> 16 & 0x8000) | units);
 }
 
 /*
