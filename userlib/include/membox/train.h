@@ -24,6 +24,9 @@
 #include <membox/membox.h>
 
 #ifdef __cplusplus
+/* A structure and a call may share a name here, as stat and stat() do. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
 extern "C" {
 #endif
 
@@ -139,6 +142,7 @@ int membox_train_method_option(unsigned int method, unsigned int index,
 
 #ifdef __cplusplus
 }
+#pragma GCC diagnostic pop
 #endif
 
 #endif /* MEMBOX_TRAIN_H */
