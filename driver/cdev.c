@@ -39,26 +39,24 @@ static ssize_t membox_read(struct file *file, char __user *buf, size_t len, loff
 	struct membox_ctx *ctx = file->private_data;
 	unsigned int max = min_t(size_t, len / sizeof(struct membox_completion),
 				 MEMBOX_MAX_BATCH);
-	int ended, n;
+	int n;
 
 	if (!max)
 		return -EINVAL;
-	ended = membox_ctx_check(ctx);
-	if (ended == -EOWNERDEAD)
-		return ended;
+	if (current->mm != ctx->mm)
+		return -EOWNERDEAD;
 	membox_queue_poll(ctx->queue);
 	n = membox_completions_copy(ctx, buf, max);
 	if (n)
 		goto out;
-	if (!ended && file->f_flags & O_NONBLOCK)
-		return -EAGAIN;
+	if (file->f_flags & O_NONBLOCK)
+		return READ_ONCE(ctx->inflight) ? -EAGAIN : membox_ctx_check(ctx) ?: -EAGAIN;
 	n = membox_completions_wait(ctx, 1, false, usecs_to_jiffies(MEMBOX_DEFAULT_TIMEOUT_US));
 	if (n)
 		return n;
-	ended = membox_ctx_check(ctx);
 	n = membox_completions_copy(ctx, buf, max);
 	if (!n)
-		return ended ? ended : -ETIMEDOUT;
+		return membox_ctx_check(ctx) ?: -ETIMEDOUT;
 out:
 	return n < 0 ? n : n * (ssize_t)sizeof(struct membox_completion);
 }

@@ -141,6 +141,12 @@ void membox_ctx_put(struct membox_ctx *ctx)
 	kref_put(&ctx->ref, ctx_release);
 }
 
+/* Was the device stopped since the context was made? Then it stays unusable. */
+bool membox_ctx_is_stale(const struct membox_ctx *ctx)
+{
+	return READ_ONCE(ctx->mdev->epoch) != ctx->epoch;
+}
+
 /*
  * May the caller use the context? -EOWNERDEAD from another address space (a
  * forked child, or a process that was handed the file), -ENODEV when the device
@@ -152,16 +158,13 @@ int membox_ctx_check(const struct membox_ctx *ctx)
 		return -EOWNERDEAD;
 	if (READ_ONCE(ctx->mdev->state) == MEMBOX_STATE_GONE)
 		return -ENODEV;
-	if (READ_ONCE(ctx->mdev->epoch) != ctx->epoch)
-		return -ESTALE;
-	return 0;
+	return membox_ctx_is_stale(ctx) ? -ESTALE : 0;
 }
 
 /* Is it known to the box (still)? */
 static bool is_in_box(const struct membox_ctx *ctx)
 {
-	return READ_ONCE(ctx->mdev->state) == MEMBOX_STATE_LIVE &&
-	       READ_ONCE(ctx->mdev->epoch) == ctx->epoch;
+	return READ_ONCE(ctx->mdev->state) == MEMBOX_STATE_LIVE && !membox_ctx_is_stale(ctx);
 }
 
 static bool is_idle(struct membox_ctx *ctx)
@@ -218,14 +221,24 @@ void membox_ctx_close(struct membox_ctx *ctx)
 	membox_ctx_put(ctx);
 }
 
-/* After the device was stopped: windows go, and whoever waits shall look again. */
-void membox_ctx_end_all(struct membox_dev *mdev)
+/* The device is being stopped: no window may be touched any more. */
+void membox_ctx_zap_all(struct membox_dev *mdev)
+{
+	struct membox_ctx *ctx;
+
+	mutex_lock(&mdev->ctx_lock);
+	list_for_each_entry(ctx, &mdev->ctx_list, node)
+		membox_windows_zap(ctx);
+	mutex_unlock(&mdev->ctx_lock);
+}
+
+/* The device was stopped: whoever waits shall look again. */
+void membox_ctx_wake_all(struct membox_dev *mdev)
 {
 	struct membox_ctx *ctx;
 
 	mutex_lock(&mdev->ctx_lock);
 	list_for_each_entry(ctx, &mdev->ctx_list, node) {
-		membox_windows_zap(ctx);
 		membox_eventfd_raise(ctx, MEMBOX_EVENTFD_COMPLETION);
 		membox_eventfd_raise(ctx, MEMBOX_EVENTFD_EVENT);
 		wake_up_all(&ctx->wait);

@@ -156,6 +156,7 @@ void membox_device_stop(struct membox_dev *mdev, enum membox_state state, u16 st
 	reinit_completion(&mdev->unmapped);
 	percpu_ref_kill(&mdev->mappings);
 	stop_queues(mdev);
+	membox_ctx_zap_all(mdev);
 	hardware_reset(mdev);
 	/* even a device that does not answer cannot reach memory after this */
 	pci_clear_master(mdev->pdev);
@@ -163,7 +164,7 @@ void membox_device_stop(struct membox_dev *mdev, enum membox_state state, u16 st
 	for (i = 0; i < mdev->nqueues; i++)
 		membox_queue_fail(&mdev->queue[i], status);
 	wait_for_completion(&mdev->unmapped);
-	membox_ctx_end_all(mdev);
+	membox_ctx_wake_all(mdev);
 }
 
 /* Makes the device be reset soon; for whoever finds that it does not work. */

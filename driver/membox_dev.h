@@ -271,7 +271,9 @@ void membox_ctx_close(struct membox_ctx *ctx);
 void membox_ctx_get(struct membox_ctx *ctx);
 void membox_ctx_put(struct membox_ctx *ctx);
 int membox_ctx_check(const struct membox_ctx *ctx);
-void membox_ctx_end_all(struct membox_dev *mdev);
+bool membox_ctx_is_stale(const struct membox_ctx *ctx);
+void membox_ctx_zap_all(struct membox_dev *mdev);
+void membox_ctx_wake_all(struct membox_dev *mdev);
 
 /* cdev.c, ioctl.c */
 extern const struct file_operations membox_fops;

@@ -14,7 +14,8 @@
  * mapping never gets more than what its number means now.
  *
  * Each context has an address_space of its own, on which its mappings hang:
- * tokens of two contexts never meet, whatever node they were opened by.
+ * tokens of two contexts never meet, whatever node they were opened by. Its host
+ * is the node's inode, for what the kernel asks of a file's mapping in general.
  *
  * ctx->window_lock covers the table and is held while page tables are filled;
  * taken inside mmap_lock by faults.
@@ -42,13 +43,18 @@ struct membox_window {
 
 const struct address_space_operations membox_no_aops = {};
 
-/* The window that page pgoff of the file is in, and the page's index in it. */
+/*
+ * The window that page pgoff of the file is in, and the page's index in it; none
+ * once the device was stopped, so that nothing is mapped behind the zap.
+ */
 static struct membox_window *find_window(struct membox_ctx *ctx, unsigned long pgoff,
 					 unsigned long *index)
 {
 	struct membox_window *w = xa_load(&ctx->windows, pgoff / TOKEN_PAGES);
 
 	lockdep_assert_held(&ctx->window_lock);
+	if (membox_ctx_is_stale(ctx))
+		return NULL;
 	*index = pgoff % TOKEN_PAGES;
 	return w && *index < w->pages ? w : NULL;
 }
@@ -211,7 +217,7 @@ int membox_window_unmap(struct membox_ctx *ctx, struct membox_window_args *args)
 	return ret;
 }
 
-/* The device is stopped and shows nothing any more: no mapping may stay. */
+/* The context is stale: its mappings go, before the device shows nothing any more. */
 void membox_windows_zap(struct membox_ctx *ctx)
 {
 	struct membox_window *w;

@@ -181,9 +181,11 @@ static bool is_enough(struct membox_ctx *ctx, unsigned int min, bool idle_ends)
 	bool enough;
 
 	spin_lock(&ctx->lock);
-	enough = ctx->ndone >= min || (idle_ends && !ctx->inflight);
+	/* what is in flight at a device that was stopped ends soon */
+	enough = ctx->ndone >= min ||
+		 (!ctx->inflight && (idle_ends || membox_ctx_is_stale(ctx)));
 	spin_unlock(&ctx->lock);
-	return enough || membox_ctx_check(ctx);
+	return enough;
 }
 
 /**

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""The driver in one guest: its interface by raw system calls (packet.c), its attributes, traces and removal."""
+"""The driver in one guest: its interface by raw system calls (packet.c), attributes, traces, resets, removal."""
 import os
 import pathlib
 import sys
@@ -10,19 +10,123 @@ from fleet import TOOLS, Fleet  # noqa: E402
 import tap  # noqa: E402
 
 KERNEL = os.environ.get("KERNEL", "6.12")
-SYSFS = "/sys/class/membox/membox0"
-DEVICE = "$(basename $(readlink /sys/class/membox/membox0/device))"
 PACKET_SECONDS = 240
+SYSFS = "/sys/class/membox/membox0"
+TRACING = "/sys/kernel/debug/tracing"
+FILES = {f"/usr/bin/{name}": TOOLS / name for name in ("packet", "ending")}
+
+
+def packet(t, guest, prefix=""):
+    """All of packet.c's cases."""
+    status, output = guest.run("packet", PACKET_SECONDS)
+    t.forward(output, prefix)
+    t.check(status == 0, f"{prefix}packet ends well", f"status {status}\n{guest.console_tail()}")
+
+
+def word(guest, command):
+    status, output = guest.run(command)
+    assert status == 0, output
+    return output.strip()
+
+
+def attributes(guest):
+    """attributes tell of port, box, capabilities, queues and counters"""
+    value = {name: word(guest, f"cat {SYSFS}/{name}") for name in
+             ("abi", "port", "ports", "uuid", "caps", "state", "queues", "contexts", "link", "counters/operations")}
+    assert value["abi"] == "1" and value["port"] == "0" and value["ports"] == "8", value
+    assert "acc" in value["caps"] and "windows" in value["caps"], value
+    assert value["state"] == "live" and len(value["uuid"]) == 36, value
+    assert len(value["queues"].splitlines()) == 4, value
+    assert value["contexts"].startswith("0 of "), value
+    assert int(value["counters/operations"]) > 0, value
+    assert word(guest, "stat -c %a /dev/membox0") == "660"
+
+
+def traces(guest):
+    """trace events follow a packet from its submission to its completion"""
+    word(guest, f"echo 0 > {TRACING}/trace; echo 1 > {TRACING}/events/membox/enable")
+    guest.box("get traced f32 100")
+    guest.box("sum traced")
+    word(guest, f"echo 0 > {TRACING}/events/membox/enable")
+    text = word(guest, f"cat {TRACING}/trace")
+    at = 0
+    for event in ("membox_admin", "membox_submit", "membox_descriptor", "membox_doorbell", "membox_complete"):
+        at = text.find(event + ":", at)
+        assert at >= 0, f"{event} is missing or out of order\n{text}"
+
+
+def bus_master(guest, wanted):
+    slot = word(guest, "for d in /sys/bus/pci/devices/*; do "
+                "if [ $(cat $d/vendor)$(cat $d/device) = 0x1b360x00b0 ]; then basename $d; fi; done")
+    low = int(word(guest, f"dd if=/sys/bus/pci/devices/{slot}/config bs=1 skip=4 count=1 2>/dev/null | od -An -tu1"))
+    assert bool(low & 4) == wanted, f"command register {low:#x}"
+    return slot
+
+
+def ends(t, guest, how, command):
+    """Runs ending.c against a command that ends the device."""
+    job = guest.spawn(f"ending /dev/membox0 {how}")
+    if not t.check(job.wait_for("# ready", 60), f"{how}: a program works", job.output):
+        return
+    status, output = guest.run(command, 60)
+    t.check(status == 0, f"{how}: the command returns with the node open", output)
+    status, output = job.wait(90)
+    t.forward(output.replace("# ready\n", ""), f"{how}: ")
+    t.check(status == 0, f"{how}: the program ends well", f"{status}\n{guest.console_tail()}")
+
+
+def resets(t, guest):
+    with t.case("the device is a bus master while it has queues"):
+        slot = bus_master(guest, True)
+    ends(t, guest, "reset", f"echo 1 > /sys/bus/pci/devices/{slot}/reset")
+    with t.case("after a reset new files work"):
+        guest.box("get again f32 100")
+        assert word(guest, f"cat {SYSFS}/state") == "live"
+        assert word(guest, f"cat {SYSFS}/resets") == "1"
+    with t.case("the module cannot be taken out while a file is open"):
+        job = guest.spawn("exec 3<>/dev/membox0; echo open; sleep 100")
+        assert job.wait_for("open")
+        assert guest.run("rmmod membox")[0] != 0
+        job.kill()
+        job.wait()
+    ends(t, guest, "gone", f"echo {slot} > /sys/bus/pci/drivers/membox/unbind")
+    with t.case("without a driver the device is no bus master, and the node is gone"):
+        bus_master(guest, False)
+        assert guest.run("ls /dev/membox0")[0] != 0
+    with t.case("bound again, it works"):
+        word(guest, f"echo {slot} > /sys/bus/pci/drivers/membox/bind")
+        guest.box("get again f32 100")
+
+
+def few(t, name, options, append, vectors):
+    """The interface again where interrupts are shared, or the driver polls."""
+    with Fleet(f"driver-{vectors}", kernel=KERNEL, size="128M", files=FILES, options=options, start=False) as fleet:
+        guest = fleet.guests[0]
+        guest.append = append
+        guest.start()
+        guest.insmod()
+        with t.case(f"{name}: the driver says so"):
+            assert word(guest, f"cat {SYSFS}/vectors") == vectors
+        packet(t, guest, f"{name}: ")
+        t.equal(fleet.logs(), [], f"{name}: no complaint in the kernel log")
 
 
 def main():
     t = tap.Tap()
-    with Fleet("driver", kernel=KERNEL, size="128M", files={"/usr/bin/packet": TOOLS / "packet"}) as fleet:
+    with Fleet("driver", kernel=KERNEL, size="128M", files=FILES) as fleet:
         guest = fleet.guests[0]
-        status, output = guest.run("packet", PACKET_SECONDS)
-        t.forward(output)
-        t.check(status == 0, "packet ends well", f"status {status}\n{guest.console_tail()}")
+        packet(t, guest)
+        for case in (attributes, traces):
+            with t.case(case.__doc__):
+                case(guest)
+        resets(t, guest)
+        with t.case("rmmod"):
+            word(guest, "rmmod membox")
+        if KERNEL == "debug":
+            t.equal(guest.leaks(), "", "kmemleak finds nothing")
         t.equal(fleet.logs(), [], "no complaint in the kernel log")
+    few(t, "one vector", ",vectors=1", "", "1")
+    few(t, "no vector", "", "pci=nomsi", "0")
     t.exit()
 
 
