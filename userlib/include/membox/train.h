@@ -32,6 +32,8 @@ extern "C" {
 
 struct membox_train;
 
+/* ---- training ---- */
+
 #define MEMBOX_RANK_ANY (-1)
 
 struct membox_train_config {
