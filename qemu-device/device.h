@@ -25,6 +25,7 @@
 #include "qemu/queue.h"
 #include "qemu/bitmap.h"
 #include "qemu/main-loop.h"
+#include "qemu/notify.h"
 #include "hw/pci/pci_device.h"
 #include "system/hostmem.h"
 #include "system/runstate.h"
@@ -209,6 +210,7 @@ struct MemboxState {
     MemboxQuiesce quiesce;
     bool torn_down;     /* BQL: of the quiesce: only barriers are left */
     VMChangeStateEntry *vmstate;
+    Notifier exit_notifier;
 
     MemboxAdmin admin;
     MemboxQueue *queue[1 + MEMBOX_LIMIT_QUEUES]; /* changed with lock */

@@ -25,6 +25,7 @@
 #include "hw/qdev-properties.h"
 #include "hw/qdev-properties-system.h"
 #include "migration/vmstate.h"
+#include "system/system.h"
 #include "device.h"
 #include "trace.h"
 
@@ -245,6 +246,32 @@ static bool init_pci(MemboxState *s, Error **errp)
     return true;
 }
 
+/* Gives the port back: all that can touch the box or the guest ends here. */
+static void leave_box(MemboxState *s)
+{
+    membox_quiesce_begin(s, MEMBOX_RESETTING);
+    membox_quiesce_wait(s);
+    membox_barriers_end(s);
+    membox_workers_stop(s);
+    mbe_detach(s->engine);
+    s->engine = NULL;
+}
+
+/* QEMU ends without unplugging its devices; vCPUs do not run any more. */
+static void membox_process_exit(Notifier *n, void *data)
+{
+    MemboxState *s = container_of(n, MemboxState, exit_notifier);
+    bool locked = bql_locked();
+
+    if (!locked) {
+        bql_lock();
+    }
+    leave_box(s);
+    if (!locked) {
+        bql_unlock();
+    }
+}
+
 static void membox_realize(PCIDevice *pdev, Error **errp)
 {
     MemboxState *s = MEMBOX(pdev);
@@ -273,6 +300,8 @@ static void membox_realize(PCIDevice *pdev, Error **errp)
     membox_workers_start(s);
     s->vmstate = qdev_add_vm_change_state_handler(DEVICE(s), membox_vm_state,
                                                   s);
+    s->exit_notifier.notify = membox_process_exit;
+    qemu_add_exit_notifier(&s->exit_notifier);
     trace_membox_realize(s, path, mbe_port(s->engine), s->caps);
     return;
 
@@ -295,16 +324,14 @@ static void membox_exit(PCIDevice *pdev)
     MemboxState *s = MEMBOX(pdev);
     CPUState *cpu;
 
+    qemu_remove_exit_notifier(&s->exit_notifier);
     qemu_del_vm_change_state_handler(s->vmstate);
     membox_quiesce_begin(s, MEMBOX_RESETTING);
     membox_quiesce_wait(s);
     CPU_FOREACH(cpu) {
         run_on_cpu(cpu, nothing, RUN_ON_CPU_NULL);
     }
-    membox_barriers_end(s);
-    membox_workers_stop(s);
-    mbe_detach(s->engine);
-    s->engine = NULL;
+    leave_box(s);
     membox_window_exit(s);
     membox_box_del(s);
     membox_irq_exit(s);

@@ -192,7 +192,7 @@ static void overlapping(void)
 static void exit_in_flight(void)
 {
 	const char *box = box_make(BOX_MB);
-	struct port *p = port_start(box, "");
+	struct port *p = port_start(box, "port=3");
 	uint32_t h = param(p, "big", MEMBOX_F32, BIG / 4, 0);
 	uint64_t buffer = vm_alloc(p->vm, BIG, 4096);
 	struct membox_packet w = packet_io(MEMBOX_OP_WRITE, h, MEMBOX_F32, 0, BIG / 4, buffer);
@@ -209,6 +209,7 @@ static void exit_in_flight(void)
 	pair_publish(&p->io);
 	port_stop(p);
 	e = box_attach(box);
+	EQUAL(mbe_port_state(e, 3), MEMBOX_PORT_FREE);
 	EQUAL(mbe_fsck(e, NULL, NULL), 0);
 }
 
