@@ -23,9 +23,9 @@ TRAINING = 400  # seconds, on a busy machine
 class GuestRank:
     """A rank of a training in a guest, with what trainers.Rank has."""
 
-    def __init__(self, guest, words):
-        self.guest = guest
-        self.job = guest.spawn(f"rm -f /tmp/report; exec mnist --box /dev/membox0 --json /tmp/report {words}")
+    def __init__(self, guest, rank, words):
+        self.guest, self.path = guest, f"/tmp/report-{rank}"
+        self.job = guest.spawn(f"rm -f {self.path}; exec mnist --box /dev/membox0 --json {self.path} {words}")
 
     def wait_for(self, text, timeout=TRAINING):
         return self.job.wait_for(text, timeout)
@@ -39,7 +39,7 @@ class GuestRank:
 
     @property
     def report(self):
-        return report_of(self.guest.run("cat /tmp/report")[1])
+        return report_of(self.guest.run(f"cat {self.path}")[1])
 
 
 def start(fleet, places, method, options="", each=None):
@@ -52,7 +52,7 @@ def start(fleet, places, method, options="", each=None):
             ranks.append(fleet.processes.start(rank, len(places), method, f"{options} {each.get(rank, '')}"))
         else:
             words = command(rank, len(places), method, f"{with_data} {each.get(rank, '')}")
-            ranks.append(GuestRank(fleet.guests[place], words))
+            ranks.append(GuestRank(fleet.guests[place], rank, words))
     return ranks
 
 
@@ -98,6 +98,15 @@ def every_order_mixed(fleet):
             assert worker["weights"] == wanted, f"pauses {order}, places {place}"
 
 
+def all_in_one_guest(fleet):
+    """a master and three workers on one device equal the single-process fold"""
+    wanted = local(4, SHORT)["weights"]
+    for worker in train(fleet, [0, 0, 0, 0], "ps", SHORT)[1:]:
+        assert worker["weights"] == wanted
+    master, *_ = train(fleet, [1, 1, 1, 1], "ps-async", SHORT)
+    assert master["updates"] == 3 * 10, master
+
+
 def ten_lines(fleet):
     """the ten-line trainer runs in three guests, configured by the environment alone"""
     environment = "MEMBOX=/dev/membox0 MEMBOX_METHOD=ps:steps=200 MEMBOX_RANKS=3"
@@ -139,7 +148,7 @@ def main():
         files = {f"{DATA}/{file.name}": file for file in pathlib.Path(folder).iterdir()}
         with Fleet("trainers", guests=3, files=files) as fleet, Box(path=fleet.path) as processes:
             fleet.processes = processes
-            tap.main([three_guests, async_in_three_guests, every_order_mixed, ten_lines, killed_guest,
+            tap.main([three_guests, async_in_three_guests, every_order_mixed, all_in_one_guest, ten_lines, killed_guest,
                       device_without_acc, nothing_in_the_logs], fleet)
 
 
