@@ -103,13 +103,26 @@ static void check_space(struct fsck *k, uint32_t index, const struct membox_fmt_
 		found(k, "parameter %u: its version page overlaps another's bytes", index);
 }
 
+static void check_version(struct fsck *k, uint32_t index, const struct membox_fmt_version *v)
+{
+	const struct mbe *e = k->e;
+	uint64_t finished = MBE_LOAD(&v->finished); /* before begun, which runs ahead */
+	uint32_t i;
+
+	if (finished > MBE_LOAD(&v->begun))
+		found(k, "parameter %u: more writers finished than began", index);
+	for (i = 0; i < MEMBOX_MAX_PORTS; i++)
+		if (MBE_LOAD(&v->watch[i / 64]) & 1ULL << i % 64 &&
+		    (i >= e->geo.ports || (uint32_t)MBE_LOAD(&e->ports[i].word) == MEMBOX_PORT_FREE))
+			found(k, "parameter %u: watched by port %u, which is not there", index, i);
+}
+
 static void check_param(struct fsck *k, uint32_t index)
 {
 	struct mbe *e = k->e;
 	const struct membox_fmt_param *p = &e->params[index];
-	const struct membox_fmt_version *v;
 	struct membox_fmt_param_fixed f;
-	uint64_t word = MBE_LOAD(&p->word), lock = MBE_LOAD(&p->lock), finished;
+	uint64_t word = MBE_LOAD(&p->word), lock = MBE_LOAD(&p->lock);
 	const char *why;
 
 	if (!word)
@@ -128,10 +141,7 @@ static void check_param(struct fsck *k, uint32_t index)
 		found(k, "parameter %u: locked by port %u, which is gone", index, mbe_lock_port(lock));
 	if ((word & MEMBOX_PST_STATE) == MEMBOX_PST_FREEING && lock_is_stale(k, MBE_LOAD(&p->zeroer)))
 		found(k, "parameter %u: being zeroed by a port that is gone", index);
-	v = mbe_param_version(e, &f);
-	finished = MBE_LOAD(&v->finished); /* before begun, which runs ahead */
-	if (finished > MBE_LOAD(&v->begun))
-		found(k, "parameter %u: more writers finished than began", index);
+	check_version(k, index, mbe_param_version(e, &f));
 }
 
 static void check_bitmap(struct fsck *k)
@@ -308,21 +318,24 @@ static void check_groups(struct fsck *k)
 	}
 }
 
-static void check_mail(struct fsck *k)
+static void check_mails(struct fsck *k, uint32_t port)
 {
 	const struct mbe *e = k->e;
-	uint32_t port, i;
+	const struct membox_fmt_mail *m = mbe_area_of(e, MEMBOX_AREA_MAIL, port);
+	const struct membox_fmt_context *c = mbe_area_of(e, MEMBOX_AREA_CONTEXTS, port);
+	uint32_t i;
 
-	for (port = 0; port < e->geo.ports; port++) {
-		const struct membox_fmt_mail *m = mbe_area_of(e, MEMBOX_AREA_MAIL, port);
+	for (i = 0; i < e->geo.mails; i++) {
+		uint64_t word = MBE_LOAD(&m[i].word);
+		uint32_t context = (uint32_t)(word >> MEMBOX_MAIL_CONTEXT_SHIFT) & 0xffff;
 
-		for (i = 0; i < e->geo.mails; i++) {
-			uint64_t word = MBE_LOAD(&m[i].word);
-
-			if (word && ((word & 0xff) != 1 || !mbe_name_ok(m[i].name) ||
-				     word >> MEMBOX_MAIL_SEQ_SHIFT > MBE_LOAD(&e->state->mail_seq)))
-				found(k, "port %u: mail %u is none that was sent", port, i);
-		}
+		if (!word)
+			continue;
+		if ((word & 0xff) != 1 || !mbe_name_ok(m[i].name) ||
+		    word >> MEMBOX_MAIL_SEQ_SHIFT > MBE_LOAD(&e->state->mail_seq))
+			found(k, "port %u: mail %u is none that was sent", port, i);
+		else if (context >= MEMBOX_MAX_CONTEXTS || !((uint32_t)MBE_LOAD(&c[context].word) & 1))
+			found(k, "port %u: mail %u is for context %u, which is not open", port, i, context);
 	}
 }
 
@@ -340,7 +353,8 @@ static void check_all(struct fsck *k)
 	check_index(k);
 	check_references(k);
 	check_groups(k);
-	check_mail(k);
+	for (i = 0; i < k->e->geo.ports; i++)
+		check_mails(k, i);
 }
 
 static void check_locked(struct fsck *k)

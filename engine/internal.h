@@ -295,8 +295,8 @@ void mbe_exec_fini(struct mbe *e);
  * Undoes (or rolls forward) what the dead owner of a port left open: undo
  * stripes, versions, TORN marks, outcomes. Called by mbe_recover_port with the
  * port's recovery held, without the table's lock, and with the port's lock words
- * still in place; after it every stripe that the port held is released. May run
- * before mbe_exec_init: uses no e->exec. Idempotent.
+ * still in place; releases every stripe that the port held. May run before
+ * mbe_exec_init: uses no e->exec. Idempotent.
  */
 void mbe_exec_recover(struct mbe *e, uint32_t port);
 

@@ -209,19 +209,6 @@ void mbe_wake_all(struct mbe *e)
 
 /* ---- recovery ---- */
 
-/* Stripe locks of a port: its undo has been done. */
-static void drop_stripes(struct mbe *e, uint32_t port)
-{
-	uint32_t i;
-
-	for (i = 0; i < e->geo.stripes; i++) {
-		uint64_t word = MBE_LOAD(&e->stripes[i].lock);
-
-		if (word && mbe_lock_port(word) == port)
-			mbe_unlock_word(e, &e->stripes[i].lock);
-	}
-}
-
 static void drop_waiters(struct mbe *e, uint32_t port)
 {
 	uint64_t *waiters = mbe_area_of(e, MEMBOX_AREA_WAITERS, port);
@@ -273,8 +260,6 @@ static uint16_t recover_tables(struct mbe *e, uint32_t port)
 
 	mbe_exec_recover(e, port);
 	MBE_STEP(e, "recover: undone");
-	drop_stripes(e, port);
-	MBE_STEP(e, "recover: stripes dropped");
 	status = mbe_table_lock(e);
 	if (status)
 		return status;

@@ -182,6 +182,7 @@ MEMBOX_ASSERT(sizeof(struct membox_fmt_handle) == 32);
  * while the entry is free and never again while it is not.
  */
 enum membox_fmt_param_state {
+	MEMBOX_PST_FREE = 0, /* the whole word is */
 	MEMBOX_PST_LIVE = 1,
 	MEMBOX_PST_UNLINKED = 2, /* destroyed: no name; lives while it is referenced */
 	MEMBOX_PST_REVOKED = 3,  /* the same, and every use of it is refused */

@@ -28,6 +28,20 @@
 
 #define MIB (1ULL << 20)
 
+/* How much slower processes are made and run here: long tests do so much less. */
+#ifdef __has_feature
+#define SANITIZES(what) __has_feature(what)
+#else
+#define SANITIZES(what) 0
+#endif
+#if defined(__SANITIZE_THREAD__) || SANITIZES(thread_sanitizer)
+#define SLOWNESS 15U
+#elif defined(__SANITIZE_ADDRESS__) || SANITIZES(address_sanitizer)
+#define SLOWNESS 3U
+#else
+#define SLOWNESS 1U
+#endif
+
 #define MUST(cond) \
 	do { \
 		if (!(cond)) { \

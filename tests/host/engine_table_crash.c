@@ -4,6 +4,7 @@
  * box opens again, the checker finds nothing, everything works, and everything
  * can be given back. Each case is a script; it is run in a child that dies at the
  * first step, then in one that dies at the second, and so on until one survives.
+ * (Sanitizers make processes slow: there only some of the steps.)
  */
 #include "engine_table.h"
 
@@ -97,7 +98,7 @@ static unsigned int kill_everywhere(void (*prepare)(struct mbe *), void (*run)(s
 		if (witness)
 			op = operator_port();
 		mbe_detach(first);
-		s.at++;
+		s.at += SLOWNESS;
 		child = child_start(run_and_die, &s);
 		status = child_end(&child);
 		survived = WIFEXITED(status);
@@ -326,7 +327,7 @@ static void recovering(void **state)
 		child = child_start(leave_a_mess, NULL);
 		status = child_end(&child);
 		assert_true(WIFSIGNALED(status));
-		s.at++;
+		s.at += SLOWNESS;
 		child = child_start(run_and_die, &s); /* takes the same port, or dies trying */
 		status = child_end(&child);
 		survived = WIFEXITED(status);

@@ -8,7 +8,7 @@
  */
 #include "engine_table.h"
 
-#define RUNS 1500
+#define RUNS (1500 / SLOWNESS)
 #define BATCH 50   /* runs a process */
 #define PATIENCE 120 /* seconds for a batch */
 #define BOX (5 * MIB)
@@ -295,7 +295,7 @@ static void each_changed_byte_of_a_record_stops_the_box(void **state)
 	uint64_t i;
 
 	(void)state;
-	for (i = 0; i < sizeof(struct membox_fmt_param_fixed); i++) {
+	for (i = 0; i < sizeof(struct membox_fmt_param_fixed); i += SLOWNESS) {
 		struct mbe *e;
 
 		pristine[at + i] ^= 0x04;

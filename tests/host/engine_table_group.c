@@ -455,6 +455,13 @@ static void a_lock_is_one_contexts_until_it_ends(void **state)
 	assert_int_equal(param_lock(e, 1, h, NULL), MEMBOX_ST_OK);
 	assert_int_equal(ADM(e, 0, CTX_DESTROY, &c), MEMBOX_ST_OK);
 	assert_int_equal(param_lock(other, 1, theirs, NULL), MEMBOX_ST_OK);
+	assert_int_equal(param_unlock(other, 1, theirs, NULL), MEMBOX_ST_OK);
+	/* one that a context took while it was ended is nobody's, its successor's least of all */
+	e->params[0].lock = membox_lock_word(e->port, e->generation, 1 | 1 << 8);
+	assert_int_equal(ADM(e, 0, CTX_CREATE, &c), MEMBOX_ST_OK);
+	assert_int_equal(param_get(e, 1, "w", &h), MEMBOX_ST_OK);
+	assert_int_equal(param_unlock(e, 1, h, NULL), MEMBOX_ST_BUSY);
+	assert_int_equal(param_lock(other, 1, theirs, NULL), MEMBOX_ST_OK);
 	mbe_detach(e);
 	mbe_detach(other);
 }

@@ -40,6 +40,8 @@ static void everything_of_a_killed_process_goes(void **state)
 {
 	struct mbe *e = port_of(1);
 	struct membox_group_args g = group_args("g", 3, 0);
+	struct membox_param_args k = param_make(e, "k", MEMBOX_PARAM_EXCL | MEMBOX_PARAM_KEYED, 1);
+	struct membox_grant_args mail = {.handle = k.handle, .rank = 1, .key = k.key};
 	struct membox_port_stat s = {.port = 1};
 	struct membox_param_stat stat;
 	struct child child;
@@ -61,7 +63,9 @@ static void everything_of_a_killed_process_goes(void **state)
 	assert_int_equal(ADM(e, 1, PORT_STAT, &s), MEMBOX_ST_OK);
 	assert_int_equal(s.pid, (uint32_t)child.pid);
 	assert_int_equal(s.contexts, 3);
-	assert_int_equal(box_info(e).params, 3);
+	assert_int_equal(box_info(e).params, 4);
+	mail.group = g.group;
+	assert_int_equal(ADM(e, 1, PARAM_GRANT, &mail), MEMBOX_ST_OK);
 	assert_int_equal(box_findings(e), 0);
 
 	child_kill(&child);
@@ -80,8 +84,8 @@ static void everything_of_a_killed_process_goes(void **state)
 	assert_int_equal(stat.refs, 1);
 	assert_int_equal(stat.waiters, 0);
 	assert_int_equal(stat.subscribers, 0);
-	assert_int_equal(box_info(e).params, 1);
-	assert_int_equal(box_findings(e), 0);
+	assert_int_equal(box_info(e).params, 2);
+	assert_int_equal(box_findings(e), 0); /* which looks for mail and watches, too */
 	mbe_detach(e);
 }
 
@@ -148,6 +152,7 @@ static void a_dead_holders_table_lock_is_taken_and_the_caches_rebuilt(void **sta
 	child_kill(&child);
 	h = param_make(e, "w", 0, 100).handle;
 	assert_int_equal(box_info(e).params, 1);
+	assert_true(box_info(e).free_bytes == mbe_data_bytes(e) - 512);
 	assert_true(mbe_recover_port(e, 1));
 	assert_int_equal(box_findings(e), 0);
 	assert_int_equal(param_destroy(e, 1, h, NULL), MEMBOX_ST_OK);
@@ -301,6 +306,7 @@ static void leave_a_child(const struct parent *p, void *arg)
 			pause();
 	}
 	*(pid_t *)arg = pid;
+	child_say(p, 'p');
 	child_hear(p);
 }
 
@@ -318,6 +324,7 @@ static void leave_a_raw_child(const struct parent *p, void *arg)
 			syscall(SYS_pause);
 	}
 	*(pid_t *)arg = pid;
+	child_say(p, 'p');
 	child_hear(p);
 }
 
@@ -331,7 +338,9 @@ static void killed_owner_with_a_living_child(void (*body)(const struct parent *,
 
 	param_make(e, "w", 0, 10);
 	child = child_start(body, orphan);
+	assert_true(child_heard(&child, &said)); /* from the child and from its child */
 	assert_true(child_heard(&child, &said));
+	assert_true(*orphan > 0);
 	assert_int_equal(mbe_port_state(e, 1), MEMBOX_PORT_LIVE);
 	child_kill(&child);
 	assert_int_equal(kill(*orphan, 0), 0); /* lives */
