@@ -182,7 +182,7 @@ class Guest:
         """Boots the guest; with wait=False returns at once, and ready() waits."""
         self.directory.mkdir(parents=True, exist_ok=True)
         entry = kernels.get(self.kernel)
-        binary = self.binary or qemu_build.build()
+        binary = self.binary or os.environ.get("QEMU") or qemu_build.build()
         initrd = self.directory / "initrd.cpio"
         image.write(initrd, self._contents(entry))
         (self.directory / "console.log").write_bytes(b"")
