@@ -157,6 +157,10 @@ static void fill_in(struct options *o, bool train_given, bool test_given)
 {
 	bool fashion = o->data == DATA_FASHION;
 
+	if (!o->method)
+		o->method = getenv("MEMBOX_METHOD");
+	if (!o->method)
+		o->method = "ps";
 	if (!o->path)
 		o->path = fashion ? DATA_FASHION_PATH : DATA_DIGITS_PATH;
 	if (!train_given)

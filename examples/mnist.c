@@ -99,6 +99,7 @@ static int shared_run(struct run *run)
 		count(t, run->counter, 1);
 	}
 	i = membox_train_close(t);
+	report_clear();
 	if (i)
 		fprintf(stderr, "mnist: %s (%s)\n", membox_error(), strerror(-i));
 	if (rc || i)
@@ -140,7 +141,7 @@ int main(int argc, char **argv)
 	else if (!rc && mlp_init(&run->mlp, run->train.pixels, o.hidden, run->train.classes, o.seed))
 		rc = -1;
 	else if (!rc)
-		rc = o.method && !strcmp(o.method, "local") ? local(run) : shared_run(run);
+		rc = !strcmp(o.method, "local") ? local(run) : shared_run(run);
 	run_free(run);
 	free(run);
 	return rc ? 1 : 0;

@@ -75,6 +75,7 @@ int local_run(struct run *run);
 /* report.c */
 double report_now(void);
 void report_progress(struct run *run, double loss, uint64_t bytes, bool epoch_over);
+void report_clear(void); /* the live line, before other output */
 void report_summary(const struct run *run);
 int report_json(const struct run *run); /* 0, or -1 after a line on standard error */
 

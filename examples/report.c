@@ -43,6 +43,13 @@ void report_progress(struct run *run, double loss, uint64_t bytes, bool epoch_ov
 	fflush(stdout);
 }
 
+void report_clear(void)
+{
+	if (isatty(STDOUT_FILENO))
+		printf("\r\033[K");
+	fflush(stdout);
+}
+
 static double accuracy(const struct run *run)
 {
 	return (double)run->correct / run->test.count;
@@ -111,7 +118,7 @@ static void put_all(FILE *f, const struct run *run)
 	const struct options *o = run->o;
 
 	fputs("{\n", f);
-	put_text(f, "method", o->method ? o->method : "");
+	put_text(f, "method", o->method);
 	put_text(f, "role", !s->size ? "local" : run->share < 0 ? "master" : "worker");
 	put_text(f, "data", o->data == DATA_FASHION ? "fashion" : "digits");
 	put_whole(f, "train", run->train.count);

@@ -220,6 +220,80 @@ static void the_learning_rate_is_the_steps_or_the_options(void **state)
 	party_end(&p);
 }
 
+#define DOUBLES 5
+
+struct f64_rank {
+	struct membox_train_config config;
+	double w[DOUBLES];
+	int error;
+};
+
+static void f64_gradient(const double *w, double *g, int share)
+{
+	int i;
+
+	for (i = 0; i < DOUBLES; i++)
+		g[i] = (w[i] + 1.0 / (i + 3)) * (share == 1 ? 1e9 : 0.1 + share);
+}
+
+static void *f64_train(void *arg)
+{
+	struct f64_rank *x = arg;
+	struct membox_train *t;
+	double g[DOUBLES];
+	uint64_t s;
+
+	membox_train_open(&x->config, &t);
+	membox_train_tensor(t, "w", MEMBOX_F64, x->w, g, DOUBLES);
+	membox_train_start(t);
+	for (s = 0; membox_train_begin(t, s) > 0; s++) {
+		f64_gradient(x->w, g, membox_train_rank(t));
+		membox_train_step(t, 1e-10);
+	}
+	x->error = membox_train_close(t);
+	return NULL;
+}
+
+static void doubles_are_folded_as_doubles(void **state)
+{
+	double w[DOUBLES] = { 1, 2, 3, 4, 5 }, g[WORKERS][DOUBLES];
+	struct f64_rank x[WORKERS + 1];
+	pthread_t thread[WORKERS + 1];
+	struct party p;
+	int i, k, s;
+
+	(void)state;
+	party_make(&p, WORKERS, "ps:steps=4");
+	for (i = 0; i <= WORKERS; i++) {
+		x[i] = (struct f64_rank){ .config = { .size = sizeof(x[i].config), .rank = i,
+						      .ranks = WORKERS + 1, .box = p.uri,
+						      .method = p.method } };
+		memcpy(x[i].w, w, sizeof(w));
+		assert_int_equal(pthread_create(&thread[i], NULL, f64_train, &x[i]), 0);
+	}
+	for (i = 0; i <= WORKERS; i++)
+		pthread_join(thread[i], NULL);
+	for (s = 0; s < 4; s++) {
+		for (k = 0; k < WORKERS; k++)
+			f64_gradient(w, g[k], k);
+		for (i = 0; i < DOUBLES; i++) {
+			double a = 1.0 / WORKERS, c[WORKERS], sum;
+
+			for (k = 0; k < WORKERS; k++)
+				c[k] = a * g[k][i];
+			sum = c[0] + c[1];
+			sum = sum + c[2];
+			c[0] = -1e-10 * sum;
+			w[i] = c[0] + w[i];
+		}
+	}
+	for (i = 0; i <= WORKERS; i++)
+		assert_int_equal(x[i].error, 0);
+	for (i = 1; i <= WORKERS; i++)
+		assert_memory_equal(x[i].w, w, sizeof(w));
+	party_end(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -232,6 +306,7 @@ int main(void)
 		cmocka_unit_test(a_box_that_cannot_add_gives_the_same_bits),
 		cmocka_unit_test(everything_is_given_back),
 		cmocka_unit_test(the_learning_rate_is_the_steps_or_the_options),
+		cmocka_unit_test(doubles_are_folded_as_doubles),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
