@@ -45,13 +45,18 @@ static bool in_data(const struct mbe *e, uint64_t offset, uint64_t bytes)
 /* Where the counters of the record's parameter are; NULL when it is not there any more. */
 static struct membox_fmt_version *version_of(struct mbe *e, const struct membox_fmt_undo *head)
 {
-	uint64_t at;
+	const struct membox_fmt_area *versions = &e->geo.area[MEMBOX_AREA_VERSIONS];
+	uint64_t at, word;
 
-	if (head->param >= e->geo.params ||
-	    MBE_LOAD(&e->params[head->param].word) >> MEMBOX_PST_SERIAL_SHIFT != head->serial)
+	if (head->param >= e->geo.params)
+		return NULL;
+	word = MBE_LOAD(&e->params[head->param].word);
+	if (!(word & MEMBOX_PST_STATE) || /* free */
+	    word >> MEMBOX_PST_SERIAL_SHIFT != head->serial)
 		return NULL;
 	at = MBE_PEEK(&e->params[head->param].fixed.version);
-	if (at % MEMBOX_FMT_LINE || at > e->geo.bytes - MEMBOX_FMT_LINE) {
+	if (at % MEMBOX_FMT_LINE ||
+	    (at - versions->offset >= versions->bytes && !in_data(e, at, MEMBOX_FMT_LINE))) {
 		mbe_stop(e);
 		return NULL;
 	}
@@ -108,7 +113,8 @@ static mbe_stretch_fn *forward_fn(struct mbe *e, const struct record *r)
 	uint64_t size = membox_type_bytes(p->dst_type);
 	mbe_stretch_fn *fn = mbe_forward_fn(p);
 
-	if (!fn || !r->ver || !r->progress || r->head.length % size || r->head.base % size)
+	if (!fn || !r->ver || !r->progress || r->head.length % size || r->head.base % size ||
+	    r->progress % size || (r->state == MEMBOX_UNDO_OPEN && r->head.bytes % size))
 		return NULL;
 	if (membox_packet_fields(p) & MBF_P1 &&
 	    (r->head.source % membox_type_bytes(p->src_type) ||
