@@ -52,7 +52,7 @@ struct mb_backend {
 	/* name is the uri without its scheme. Sets box->state. 0 or -errno with text. */
 	int (*open)(struct membox *box, const char *name, const struct membox_open_opts *opts);
 	void (*close)(struct membox *box);  /* no request is in flight */
-	void (*forget)(struct membox *box); /* in a forked child, before anything else there */
+	void (*forget)(struct membox *box); /* in a forked child, inside fork() */
 
 	/* An administration command: enum membox_status, or -errno. */
 	int (*admin)(struct membox *box, uint8_t opcode, void *buf, size_t bytes);

@@ -96,7 +96,9 @@ static void file_close(struct membox *box)
 {
 	struct mb_file *st = box->state;
 
-	if (!st->forgotten) {
+	if (st->forgotten) {
+		mbe_forget(st->engine);
+	} else {
 		mb_file_stop(st);
 		mbe_detach(st->engine);
 	}
@@ -108,14 +110,13 @@ static void file_close(struct membox *box)
 	free(st);
 }
 
+/* The engine lets go of the port by a handler of its own. */
 static void file_forget(struct membox *box)
 {
 	struct mb_file *st = box->state;
 
-	if (!st)
-		return;
-	st->forgotten = true;
-	mbe_forget(st->engine);
+	if (st)
+		st->forgotten = true;
 }
 
 /* ---- administration ---- */

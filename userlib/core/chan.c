@@ -311,7 +311,7 @@ MB_EXPORT int membox_submit(struct membox_chan *chan, const struct membox_op *op
 
 	for (i = 0; !ret && i < n; i++) {
 		bool fallback = mb_needs_fallback(chan->box, &ops[i]), alone;
-		struct mb_flight *f;
+		struct mb_flight *f = NULL;
 
 		ret = prepare(chan, &ops[i], &f);
 		if (ret)

@@ -2,8 +2,8 @@
 /*
  * fork.c - a forked child must not use, keep alive or disturb the boxes of its
  * parent. A page that the kernel wipes in the child tells that there was a
- * fork, however it was made; the handler of pthread_atfork lets go of the
- * liveness locks, which would else say that a dead parent lives.
+ * fork, however it was made; the handler of pthread_atfork tells the back ends,
+ * which let go of what would else say that a dead parent lives.
  *
  * Owns the list of this process' boxes and its lock, which is held across fork.
  */
