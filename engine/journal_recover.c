@@ -116,11 +116,14 @@ static mbe_stretch_fn *forward_fn(struct mbe *e, const struct record *r)
 	if (!fn || !r->ver || !r->progress || r->head.length % size || r->head.base % size ||
 	    r->progress % size || (r->state == MEMBOX_UNDO_OPEN && r->head.bytes % size))
 		return NULL;
-	if (membox_packet_fields(p) & MBF_P1 &&
-	    (r->head.source % membox_type_bytes(p->src_type) ||
-	     !in_data(e, r->head.source,
-		      r->head.length / size * membox_type_bytes(p->src_type))))
-		return NULL;
+	if (membox_packet_fields(p) & MBF_P1) {
+		uint64_t ssize = membox_type_bytes(p->src_type), bytes = r->head.length / size * ssize;
+
+		if (r->head.source % ssize || !in_data(e, r->head.source, bytes) ||
+		    mbe_ranges_cross(r->head.base, r->head.length, r->head.source, bytes) ||
+		    (p->opcode == MEMBOX_OP_COPY && r->head.base == r->head.source))
+			return NULL;
+	}
 	return fn;
 }
 
