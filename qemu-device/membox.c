@@ -336,6 +336,8 @@ static void membox_exit(PCIDevice *pdev)
     membox_box_del(s);
     membox_irq_exit(s);
     msix_uninit(pdev, &s->bar0, &s->bar0);
+    /* A subregion holds its owner: the device would never go. */
+    memory_region_del_subregion(&s->bar0, &s->regs);
     pcie_aer_exit(pdev);
     pcie_cap_exit(pdev);
 }

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT
+/*
+ * life.c - the VM around the device: stopped and continued, reset while it is
+ * stopped, the device unplugged and plugged again; and what its trace tells.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "case.h"
+#include "port.h"
+
+#define BOX_MB 64
+#define BIG (16ULL << 20)
+
+/* ---- QEMU's monitor ---- */
+
+static int monitor = -1;
+
+static void monitor_close(void *arg)
+{
+	(void)arg;
+	close(monitor);
+	monitor = -1;
+}
+
+/* Waits for a line with this word in it; an error is a failure. */
+static void monitor_expect(const char *word)
+{
+	static char text[65536];
+	size_t n = 0;
+
+	while (n < sizeof(text) - 1) {
+		ssize_t got = read(monitor, text + n, 1);
+
+		if (got <= 0)
+			case_fail("the monitor is gone, waiting for %s", word);
+		n++;
+		text[n] = 0;
+		if (text[n - 1] != '\n')
+			continue;
+		if (strstr(text, "\"error\""))
+			case_fail("the monitor says: %s", text);
+		if (strstr(text, word))
+			return;
+		n = 0;
+	}
+}
+
+static void monitor_do(const char *command, const char *answer)
+{
+	char line[256];
+	int n = snprintf(line, sizeof(line), "{\"execute\":%s}\n", command);
+
+	CHECK(write(monitor, line, (size_t)n) == n);
+	monitor_expect(answer);
+}
+
+/* Boots with a monitor, in the box's directory of the VM. */
+static struct port *boot(const char *box, const char *devices)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct timeval patience = { .tv_sec = 30 };
+	char extra[512];
+	struct port *p;
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s.qmp", box);
+	snprintf(extra, sizeof(extra), "-qmp unix:%s,server=on,wait=off %s", addr.sun_path, devices);
+	p = port_boot(box, extra);
+	monitor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setsockopt(monitor, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	if (connect(monitor, (struct sockaddr *)&addr, sizeof(addr)))
+		case_fail("no monitor: %s", strerror(errno));
+	case_defer(monitor_close, NULL);
+	monitor_expect("QMP");
+	monitor_do("\"qmp_capabilities\"", "return");
+	return p;
+}
+
+static struct port *boot_device(const char *box)
+{
+	struct port *p = boot(box, "-device membox,memdev=box");
+
+	port_map(p, 0);
+	port_enable(p);
+	port_queues(p);
+	return p;
+}
+
+static uint64_t sum(const void *p, uint64_t n)
+{
+	const uint64_t *w = p;
+	uint64_t s = 0;
+
+	for (uint64_t i = 0; i < n / 8; i++)
+		s = s * 31 + w[i];
+	return s;
+}
+
+static void stop_drains(void)
+{
+	const char *box = box_make(BOX_MB);
+	struct mbe *e = box_attach(box);
+	struct port *p = boot_device(box);
+	uint32_t h = param(p, "big", MEMBOX_I8, BIG, 0), peer = box_param(e, "flag", MEMBOX_I64, 1, 0);
+	struct membox_packet r = packet_io(MEMBOX_OP_READ, h, MEMBOX_I8, 0, BIG, vm_alloc(p->vm, BIG, 4096));
+	struct membox_packet w = packet_io(MEMBOX_OP_WAIT, param(p, "flag", MEMBOX_I64, 1, 0), MEMBOX_I64, 0, 0, 0);
+	struct membox_packet store = packet_io(MEMBOX_OP_WRITE, peer, MEMBOX_I64, 0, 1, 0);
+	struct membox_completion c;
+	uint64_t one = 1, before;
+	unsigned int done = 0, waited = 0;
+
+	w.sub = MEMBOX_NE;
+	w.timeout_us = 600000000;
+	w.user_data = 7;
+	pair_put(&p->io, &w);
+	for (int i = 0; i < 30; i++)
+		pair_put(&p->io, &r);
+	pair_publish(&p->io);
+	monitor_do("\"stop\"", "return");
+	before = sum(p->vm->ram, VM_RAM_BYTES);
+	EQUAL(box_run(e, &store, &one, NULL), MEMBOX_ST_OK);
+	for (int i = 0; i < 200; i++)
+		nap();
+	EQUAL(sum(p->vm->ram, VM_RAM_BYTES), before);
+	monitor_do("\"cont\"", "return");
+	for (int i = 0; i < 31; i++) {
+		pair_take(&p->io, &c);
+		EQUAL(c.status, MEMBOX_ST_OK);
+		waited += c.user_data == 7;
+		done++;
+	}
+	EQUAL(done, 31);
+	EQUAL(waited, 1);
+}
+
+static void reset_while_stopped(void)
+{
+	struct port *p = boot_device(box_make(BOX_MB));
+	uint32_t h = param(p, "big", MEMBOX_I8, BIG, 0);
+	struct membox_packet r = packet_io(MEMBOX_OP_READ, h, MEMBOX_I8, 0, BIG, vm_alloc(p->vm, BIG, 4096));
+	struct membox_packet w = packet_io(MEMBOX_OP_WAIT, h, 0, 0, 0, 0);
+
+	w.sub = MEMBOX_GT;
+	w.word.value = 99;
+	w.timeout_us = 600000000;
+	for (int i = 0; i < 20; i++) {
+		pair_put(&p->io, &r);
+		pair_put(&p->io, &w);
+	}
+	pair_publish(&p->io);
+	monitor_do("\"stop\"", "return");
+	monitor_do("\"system_reset\"", "\"RESET\"");
+	monitor_do("\"cont\"", "return");
+	vm_mmconfig(p->vm);
+	port_map(p, 0);
+	reg_wait(p, MEMBOX_REG_CTRL, ~0U, 0);
+	port_enable(p);
+	port_queues(p);
+}
+
+/* ---- hot plug, as ACPI does it ---- */
+
+#define ACPI_HOTPLUG 0xcc0
+#define ACPI_EJECT 8
+#define ACPI_SELECT 0x10
+
+static void unplug(struct port *p)
+{
+	(void)p;
+	monitor_do("\"device_del\",\"arguments\":{\"id\":\"m\"}", "return");
+	for (unsigned int bus = 0; bus < 8; bus++) {
+		vm_out(p->vm, ACPI_HOTPLUG + ACPI_SELECT, 4, bus);
+		if (vm_in(p->vm, ACPI_HOTPLUG + 4, 4) & 1)
+			vm_out(p->vm, ACPI_HOTPLUG + ACPI_EJECT, 4, 1);
+	}
+	monitor_expect("DEVICE_DELETED");
+}
+
+/* Maps the device behind the root port, which is function 8 of bus 0. */
+static void map_behind(struct port *p)
+{
+	struct vm *vm = p->vm;
+	const unsigned int bridge = 8, dev = 0x100; /* bus 1, function 0 */
+
+	cfg_write(vm, bridge, 0x18, 4, 0x00010100);
+	cfg_write(vm, bridge, 0x20, 4, 0xe030e000); /* 0xe0000000 ... 0xe03fffff */
+	cfg_write(vm, bridge, 0x24, 4, 0x0ff10001);
+	cfg_write(vm, bridge, 0x28, 4, 0x10);
+	cfg_write(vm, bridge, 0x2c, 4, 0x10);
+	cfg_write(vm, bridge, 4, 2, 7);
+	p->devfn = dev;
+	EQUAL(cfg_read(vm, dev, 0, 4), 0x00b01b36);
+	p->bar0 = BAR0;
+	p->bar2 = BAR2;
+	p->bar4 = BAR4;
+	cfg_write(vm, dev, 0x10, 4, (uint32_t)BAR0);
+	cfg_write(vm, dev, 0x18, 4, 0);
+	cfg_write(vm, dev, 0x1c, 4, (uint32_t)(BAR2 >> 32));
+	cfg_write(vm, dev, 0x20, 4, (uint32_t)BAR4);
+	cfg_write(vm, dev, 4, 2, 6);
+	EQUAL(reg32(p, MEMBOX_REG_ID), MEMBOX_ID);
+}
+
+static void unplug_in_flight(void)
+{
+	const char *box = box_make(BOX_MB);
+	struct mbe *e = box_attach(box);
+	struct port *p = boot(box, "-device pcie-root-port,id=rp,addr=1 -device membox,memdev=box,bus=rp,id=m,port=4");
+
+	for (int round = 0; round < 3; round++) {
+		struct membox_window_args w = { .size = sizeof(w), .prot = 3 };
+		struct membox_packet r;
+
+		map_behind(p);
+		port_enable(p);
+		port_queues(p);
+		EQUAL(mbe_port_state(e, 4), MEMBOX_PORT_LIVE);
+		w.handle = param(p, "big", MEMBOX_I8, BIG, MEMBOX_PARAM_MAPPABLE);
+		EQUAL(admin(p, 1, MEMBOX_ADM_WINDOW_MAP, &w, sizeof(w)), MEMBOX_ST_OK);
+		r = packet_io(MEMBOX_OP_READ, w.handle, MEMBOX_I8, 0, BIG, vm_alloc(p->vm, BIG, 4096));
+		for (int i = 0; i < 20; i++)
+			pair_put(&p->io, &r);
+		pair_publish(&p->io);
+		unplug(p);
+		EQUAL(mbe_port_state(e, 4), MEMBOX_PORT_FREE);
+		EQUAL(cfg_read(p->vm, p->devfn, 0, 4), ~0U);
+		monitor_do("\"device_add\",\"arguments\":{\"driver\":\"membox\",\"memdev\":\"box\","
+			   "\"bus\":\"rp\",\"id\":\"m\",\"port\":\"4\"}", "return");
+	}
+	EQUAL(mbe_fsck(e, NULL, NULL), 0);
+}
+
+/* ---- the trace ---- */
+
+static void trace_order(void)
+{
+	static const char *const steps[] = { "membox_doorbell",	  "membox_queue_fetch", "membox_descriptor",
+					     "membox_dma_map",	  "membox_complete",	"membox_irq" };
+	struct port *p = port_boot(box_make(BOX_MB), "-trace membox_* -device membox,memdev=box");
+	struct membox_packet w;
+	struct membox_completion c;
+	char path[128], *text = calloc(1, 1 << 20);
+	const char *at;
+	int fd;
+
+	port_map(p, 0);
+	port_enable(p);
+	port_queues(p);
+	msix_setup(p);
+	w = packet_io(MEMBOX_OP_WRITE, param(p, "x", MEMBOX_I8, 64, 0), MEMBOX_I8, 0, 64, vm_alloc(p->vm, 4096, 4096));
+	snprintf(path, sizeof(path), "%s/log", p->vm->dir);
+	fd = open(path, O_RDONLY);
+	lseek(fd, 0, SEEK_END);
+	pair_put(&p->io, &w);
+	pair_publish(&p->io);
+	pair_take(&p->io, &c);
+	CHECK(msix_wait(p, 1, 5000));
+	CHECK(read(fd, text, (1 << 20) - 1) > 0);
+	close(fd);
+	at = text;
+	for (unsigned int i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
+		const char *next = strstr(at, steps[i]);
+
+		if (!next)
+			case_fail("%s does not follow in the trace:\n%s", steps[i], text);
+		at = next;
+	}
+	free(text);
+}
+
+static const struct test_case cases[] = {
+	{ "stopping the VM drains, and parked commands go on with it", stop_drains },
+	{ "a stopped VM can be reset", reset_while_stopped },
+	{ "the device is unplugged in mid-flight and plugged again", unplug_in_flight },
+	{ "the trace tells the way of a command in its order", trace_order },
+};
+CASE_MAIN(cases)
