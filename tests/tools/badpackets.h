@@ -22,20 +22,22 @@ void checkpoint(const char *name);
 
 /* ---- the scene: badpackets_scene.c ---- */
 
-#define STEPS "BADPACKETS_STEPS" /* environment: folder of the files that end checkpoints */
-#define FIRST 16U    /* offset of every operand */
-#define COUNT 4096U  /* elements of every packet: four pages of f32 */
-#define SLACK 8U     /* elements behind the last that a packet names */
-#define ELEMENTS (FIRST + COUNT + SLACK)
-#define PAGE 4096U
-#define PROBES 64U   /* elements of the parameter that good packets between the bad ones read */
+#define STEPS     "BADPACKETS_STEPS" /* environment: folder of the files that end checkpoints */
+#define FIRST     16U                /* offset of every operand */
+#define COUNT     4096U              /* elements of every packet: four pages of f32 */
+#define SLACK     8U                 /* elements behind the last that a packet names */
+#define ELEMENTS  (FIRST + COUNT + SLACK)
+#define PAGE      4096U
+#define BATCH     60U        /* bad packets sent together, a good one behind each */
+#define HOST_STEP (5 * PAGE) /* room for all elements: one such place in scene.host a packet of a batch */
+#define PROBES    64U        /* elements of the parameter that good packets between the bad ones read */
 
 /* Parameters of one type. */
 struct typed {
 	uint8_t type;
 	uint32_t param[MEMBOX_OPERANDS];
-	uint32_t rdonly;  /* may be read only */
-	uint32_t wronly;  /* may be written only */
+	uint32_t rdonly; /* may be read only */
+	uint32_t wronly; /* may be written only */
 };
 
 struct scene {
@@ -51,13 +53,13 @@ struct scene {
 	uint32_t closed, foreign, destroyed, revoked, f64;
 	uint32_t rdonly_port[2]; /* handles of `rdonly`: f32, i64 */
 	/* memory of this process */
-	uint8_t *host;	   /* writable, room for all elements */
+	uint8_t *host; /* writable, BATCH * HOST_STEP bytes */
 	uint8_t *host2;
 	uint8_t *unmapped;
-	uint8_t *hole;	   /* its third page is not there */
+	uint8_t *hole; /* its third page is not there */
 	uint8_t *no_access;
 	uint8_t *read_only;
-	uint8_t *last;	   /* first byte that is not there any more */
+	uint8_t *last; /* first byte that is not there any more */
 };
 
 extern struct scene scene;
@@ -104,8 +106,7 @@ struct bads {
 };
 
 /* All faults of the good packet p; with shape_only those of its 128 bytes. */
-void bads_of(struct bads *all, const struct good_kind *kind, const struct membox_packet *p,
-	     bool shape_only);
+void bads_of(struct bads *all, const struct good_kind *kind, const struct membox_packet *p, bool shape_only);
 
 /* Do both change one field? Then they cannot be combined. */
 bool bads_collide(const struct bad *a, const struct bad *b);

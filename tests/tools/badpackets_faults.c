@@ -7,13 +7,13 @@
  */
 #include "badpackets.h"
 
-#define AT_HANDLE 32U
-#define AT_OFFSET 48U
-#define AT_COUNT 24U
-#define AT_FLAGS 4U
-#define AT_HOST 80U
-#define AT_KEY 88U
-#define MAX_LISTS 64U
+#define AT_HANDLE  32U
+#define AT_OFFSET  48U
+#define AT_COUNT   24U
+#define AT_FLAGS   4U
+#define AT_HOST    80U
+#define AT_KEY     88U
+#define MAX_LISTS  64U
 #define NEVER_OPEN 0x0001ffffU /* a handle's place that no port has */
 
 /* ---- adding ---- */
@@ -34,7 +34,7 @@ static struct bad *add(struct bads *all, const char *name, uint16_t status, uint
 
 static struct bad *put(struct bad *bad, unsigned int at, unsigned int bytes, uint64_t value)
 {
-	bad->put[bad->nputs++] = (struct put){ at, bytes, value };
+	bad->put[bad->nputs++] = (struct put){at, bytes, value};
 	return bad;
 }
 
@@ -62,8 +62,7 @@ static void add_shape(struct bads *all, const struct expect *x, const struct mem
 
 		if (!f->bytes)
 			continue; /* a device's capability is not changed by a packet */
-		put(add(all, f->name, f->status, f->detail), f->at, f->bytes, f->value)->unless =
-			f->unless;
+		put(add(all, f->name, f->status, f->detail), f->at, f->bytes, f->value)->unless = f->unless;
 	}
 	if (uses(x, "host"))
 		put(add(all, "host misaligned by 2", MEMBOX_ST_MISALIGNED, AT_HOST), AT_HOST, 8,
@@ -80,25 +79,23 @@ static void add_host(struct bads *all, const struct membox_packet *p)
 		uint64_t at;
 		bool if_written;
 	} rows[] = {
-		{ "host unmapped", (uintptr_t)scene.unmapped, false },
-		{ "host not accessible", (uintptr_t)scene.no_access, false },
-		{ "host read-only", (uintptr_t)scene.read_only, true },
-		{ "host ends too early", (uintptr_t)scene.last - bytes / 2, false },
-		{ "host has a hole", (uintptr_t)scene.hole + 2 * PAGE - (bytes > 2 * PAGE ? 2 * PAGE : 8),
-		  false },
-		{ "host null", 0, false },
-		{ "host in the kernel", 0xffff888000000000, false },
+		{"host unmapped", (uintptr_t)scene.unmapped, false},
+		{"host not accessible", (uintptr_t)scene.no_access, false},
+		{"host read-only", (uintptr_t)scene.read_only, true},
+		{"host ends too early", (uintptr_t)scene.last - bytes / 2, false},
+		{"host has a hole", (uintptr_t)scene.hole + 2 * PAGE - (bytes > 2 * PAGE ? 2 * PAGE : 8),
+		 false},
+		{"host null", 0, false},
+		{"host in the kernel", 0xffff888000000000, false},
 	};
 	unsigned int i;
 
-	put(put(add(all, "region with a key", MEMBOX_ST_BAD_REGION, AT_KEY), AT_FLAGS, 2,
-		MEMBOX_F_REGION), AT_KEY, 4, 7);
-	put(add(all, "region without a key", MEMBOX_ST_BAD_REGION, AT_KEY), AT_FLAGS, 2,
-	    MEMBOX_F_REGION);
+	put(put(add(all, "region with a key", MEMBOX_ST_BAD_REGION, AT_KEY), AT_FLAGS, 2, MEMBOX_F_REGION),
+	    AT_KEY, 4, 7);
+	put(add(all, "region without a key", MEMBOX_ST_BAD_REGION, AT_KEY), AT_FLAGS, 2, MEMBOX_F_REGION);
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (!rows[i].if_written || membox_host_is_written(p->opcode))
-			put(add(all, rows[i].name, MEMBOX_ST_HOST_FAULT, AT_HOST), AT_HOST, 8,
-			    rows[i].at);
+			put(add(all, rows[i].name, MEMBOX_ST_HOST_FAULT, AT_HOST), AT_HOST, 8, rows[i].at);
 }
 
 /* ---- operands ---- */
@@ -125,8 +122,7 @@ static bool reads(uint8_t opcode, unsigned int operand)
 	return operand || !writes(opcode) || opcode == MEMBOX_OP_ATOMIC;
 }
 
-static void add_handle(struct bads *all, unsigned int i, const char *what, uint32_t handle,
-		       uint16_t status)
+static void add_handle(struct bads *all, unsigned int i, const char *what, uint32_t handle, uint16_t status)
 {
 	char name[48];
 
@@ -139,15 +135,16 @@ static void add_offset(struct bads *all, unsigned int i, const char *what, uint6
 	char name[48];
 
 	snprintf(name, sizeof(name), "p%u %s", i, what);
-	of_operand(put(add(all, name, MEMBOX_ST_OUT_OF_RANGE, AT_OFFSET + 8 * i), AT_OFFSET + 8 * i,
-		       8, offset), i);
+	of_operand(
+		put(add(all, name, MEMBOX_ST_OUT_OF_RANGE, AT_OFFSET + 8 * i), AT_OFFSET + 8 * i, 8, offset),
+		i);
 }
 
 static void add_operand(struct bads *all, const struct expect *x, const struct membox_packet *p,
 			unsigned int i)
 {
 	const struct typed *typed = typed_of(p);
-	char offset[4] = { 'o', (char)('0' + i), 0 };
+	char offset[4] = {'o', (char)('0' + i), 0};
 
 	if (i == 0 || p->opcode != MEMBOX_OP_ACC) /* ACC without p1 is another packet */
 		add_handle(all, i, "zero", 0, MEMBOX_ST_BAD_HANDLE);
@@ -226,22 +223,20 @@ static void add_term(struct bads *all, const struct typed *typed, unsigned int t
 		const char *what;
 		uint32_t handle;
 	} rows[] = {
-		{ "zero", 0 },
-		{ "closed", scene.closed },
-		{ "foreign", scene.foreign },
-		{ "never open", NEVER_OPEN },
-		{ "destroyed", scene.destroyed },
-		{ "revoked", scene.revoked },
-		{ "of another type", scene.f64 },
-		{ "not readable", typed->wronly },
+		{"zero", 0},
+		{"closed", scene.closed},
+		{"foreign", scene.foreign},
+		{"never open", NEVER_OPEN},
+		{"destroyed", scene.destroyed},
+		{"revoked", scene.revoked},
+		{"of another type", scene.f64},
+		{"not readable", typed->wronly},
 	};
 	unsigned int i;
 
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		add_list(all, typed, rows[i].what, term, MEMBOX_ST_BAD_TERM)[term].handle =
-			rows[i].handle;
-	add_list(all, typed, "past its end", term, MEMBOX_ST_BAD_TERM)[term].offset =
-		ELEMENTS + 1 - COUNT;
+		add_list(all, typed, rows[i].what, term, MEMBOX_ST_BAD_TERM)[term].handle = rows[i].handle;
+	add_list(all, typed, "past its end", term, MEMBOX_ST_BAD_TERM)[term].offset = ELEMENTS + 1 - COUNT;
 	add_list(all, typed, "overflows", term, MEMBOX_ST_BAD_TERM)[term].offset = ~0ULL;
 	add_list(all, typed, "with reserved bits", term, MEMBOX_ST_BAD_TERM)[term].rsvd = 1;
 	if (typed->type == MEMBOX_I32)
@@ -270,8 +265,7 @@ static void add_lists(struct bads *all, const struct membox_packet *p)
 
 /* ---- all ---- */
 
-void bads_of(struct bads *all, const struct good_kind *kind, const struct membox_packet *p,
-	     bool shape_only)
+void bads_of(struct bads *all, const struct good_kind *kind, const struct membox_packet *p, bool shape_only)
 {
 	const struct expect *x = expect_of(kind);
 
@@ -304,8 +298,7 @@ static bool undoes(const struct bad *by, const struct bad *of)
 	unsigned int i;
 
 	/* a key is reserved where no flag says that it is one */
-	if (of->status == MEMBOX_ST_RESERVED && of->detail == AT_KEY &&
-	    by->status == MEMBOX_ST_BAD_REGION)
+	if (of->status == MEMBOX_ST_RESERVED && of->detail == AT_KEY && by->status == MEMBOX_ST_BAD_REGION)
 		return true;
 	for (i = 0; of->unless && i < by->nputs; i++)
 		if (field_at(of->unless, by->put[i].at))

@@ -14,7 +14,7 @@
 
 #include "badpackets.h"
 
-#define WORDS 8U
+#define WORDS     8U
 #define MAP_BYTES (4 * PAGE)
 
 static void *volatile nowhere = (void *)8; /* never mapped; volatile: a compiler shall not know */
@@ -42,7 +42,7 @@ static bool answered(long ret, long wanted, const char *what)
 
 static uint32_t open_param(const char *name, uint32_t type, uint64_t count, uint32_t flags)
 {
-	struct membox_param_args args = { .size = sizeof(args), .flags = flags, .type = type, .count = count };
+	struct membox_param_args args = {.size = sizeof(args), .flags = flags, .type = type, .count = count};
 
 	snprintf(args.name, sizeof(args.name), "%s", name);
 	if (ioctl(fd, MEMBOX_IOC_PARAM_OPEN, &args))
@@ -57,8 +57,8 @@ static struct membox_packet word_packet(uint8_t opcode, unsigned int i, int64_t 
 		.user_data = i,
 		.dst_type = MEMBOX_I64,
 		.count = 1,
-		.handle = { words },
-		.offset = { i },
+		.handle = {words},
+		.offset = {i},
 		.host.addr = (uintptr_t)host,
 	};
 }
@@ -80,7 +80,7 @@ static struct membox_submit submit_of(const struct membox_packet *p, unsigned in
 /* One packet by SUBMIT. */
 static struct membox_completion submit_one(const struct membox_packet *p)
 {
-	struct membox_completion c = { .status = 0xffff };
+	struct membox_completion c = {.status = 0xffff};
 	struct membox_submit s = submit_of(p, 1, &c);
 
 	struct timespec begin, end;
@@ -90,8 +90,8 @@ static struct membox_completion submit_one(const struct membox_packet *p)
 	ret = ioctl(fd, MEMBOX_IOC_SUBMIT, &s);
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	if (ret || s.submitted != 1 || s.reaped != 1)
-		note("SUBMIT: %d, errno %d, %u taken, %u reaped, after %ld s", ret, errno, s.submitted, s.reaped,
-		     (long)(end.tv_sec - begin.tv_sec));
+		note("SUBMIT: %d, errno %d, %u taken, %u reaped, after %ld s", ret, errno, s.submitted,
+		     s.reaped, (long)(end.tv_sec - begin.tv_sec));
 	return c;
 }
 
@@ -123,7 +123,7 @@ struct message {
 
 static struct message make_message(int64_t *to)
 {
-	struct message m = { .batch = { MEMBOX_BATCH_MAGIC, sizeof(struct membox_packet), 2, 0 } };
+	struct message m = {.batch = {MEMBOX_BATCH_MAGIC, sizeof(struct membox_packet), 2, 0}};
 
 	m.packet[0] = word_packet(MEMBOX_OP_READ, 0, to);
 	m.packet[1] = word_packet(MEMBOX_OP_READ, 1, to + 1);
@@ -137,24 +137,24 @@ static void write_headers(void)
 		struct membox_batch batch;
 		size_t bytes;
 	} rows[] = {
-		{ "no magic", { 0, 128, 2, 0 }, 272 },
-		{ "magic's bytes swapped", { 0x4d504b31, 128, 2, 0 }, 272 },
-		{ "stride 0", { MEMBOX_BATCH_MAGIC, 0, 2, 0 }, 272 },
-		{ "stride below a packet", { MEMBOX_BATCH_MAGIC, 120, 2, 0 }, 256 },
-		{ "odd stride", { MEMBOX_BATCH_MAGIC, 132, 2, 0 }, 280 },
-		{ "huge stride", { MEMBOX_BATCH_MAGIC, 0x80000080, 2, 0 }, 272 },
-		{ "stride times count wraps", { MEMBOX_BATCH_MAGIC, 0x80000000, 2, 0 }, 16 },
-		{ "no packets", { MEMBOX_BATCH_MAGIC, 128, 0, 0 }, 16 },
-		{ "one packet too many", { MEMBOX_BATCH_MAGIC, 128, MEMBOX_MAX_BATCH + 1, 0 }, 272 },
-		{ "reserved bits", { MEMBOX_BATCH_MAGIC, 128, 2, 1 }, 272 },
-		{ "nothing", { MEMBOX_BATCH_MAGIC, 128, 2, 0 }, 0 },
-		{ "half a header", { MEMBOX_BATCH_MAGIC, 128, 2, 0 }, 8 },
-		{ "header alone", { MEMBOX_BATCH_MAGIC, 128, 2, 0 }, 16 },
-		{ "a byte too few", { MEMBOX_BATCH_MAGIC, 128, 2, 0 }, 271 },
-		{ "a byte too many", { MEMBOX_BATCH_MAGIC, 128, 2, 0 }, 273 },
+		{"no magic", {0, 128, 2, 0}, 272},
+		{"magic's bytes swapped", {0x4d504b31, 128, 2, 0}, 272},
+		{"stride 0", {MEMBOX_BATCH_MAGIC, 0, 2, 0}, 272},
+		{"stride below a packet", {MEMBOX_BATCH_MAGIC, 120, 2, 0}, 256},
+		{"odd stride", {MEMBOX_BATCH_MAGIC, 132, 2, 0}, 280},
+		{"huge stride", {MEMBOX_BATCH_MAGIC, 0x80000080, 2, 0}, 272},
+		{"stride times count wraps", {MEMBOX_BATCH_MAGIC, 0x80000000, 2, 0}, 16},
+		{"no packets", {MEMBOX_BATCH_MAGIC, 128, 0, 0}, 16},
+		{"one packet too many", {MEMBOX_BATCH_MAGIC, 128, MEMBOX_MAX_BATCH + 1, 0}, 272},
+		{"reserved bits", {MEMBOX_BATCH_MAGIC, 128, 2, 1}, 272},
+		{"nothing", {MEMBOX_BATCH_MAGIC, 128, 2, 0}, 0},
+		{"half a header", {MEMBOX_BATCH_MAGIC, 128, 2, 0}, 8},
+		{"header alone", {MEMBOX_BATCH_MAGIC, 128, 2, 0}, 16},
+		{"a byte too few", {MEMBOX_BATCH_MAGIC, 128, 2, 0}, 271},
+		{"a byte too many", {MEMBOX_BATCH_MAGIC, 128, 2, 0}, 273},
 	};
 	bool passed = true;
-	int64_t to[2] = { 0, 0 };
+	int64_t to[2] = {0, 0};
 	unsigned int i;
 
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -190,12 +190,13 @@ static bool read_statuses(const uint16_t *wanted, unsigned int n)
 
 static void write_bad_packets(void)
 {
-	static const uint16_t statuses[] = { MEMBOX_ST_OK, MEMBOX_ST_BAD_OPCODE, MEMBOX_ST_HOST_FAULT,
-					     MEMBOX_ST_BAD_HANDLE, MEMBOX_ST_OUT_OF_RANGE, MEMBOX_ST_OK };
-	uint8_t bytes[sizeof(struct membox_batch) + 6 * 192] = { 0 };
-	struct membox_batch batch = { MEMBOX_BATCH_MAGIC, 192, 6, 0 };
+	static const uint16_t statuses[] = {MEMBOX_ST_OK,           MEMBOX_ST_BAD_OPCODE,
+					    MEMBOX_ST_HOST_FAULT,   MEMBOX_ST_BAD_HANDLE,
+					    MEMBOX_ST_OUT_OF_RANGE, MEMBOX_ST_OK};
+	uint8_t bytes[sizeof(struct membox_batch) + 6 * 192] = {0};
+	struct membox_batch batch = {MEMBOX_BATCH_MAGIC, 192, 6, 0};
 	struct membox_packet p[6];
-	int64_t to[6] = { 0 };
+	int64_t to[6] = {0};
 	bool passed;
 	unsigned int i;
 
@@ -227,9 +228,9 @@ static uint8_t *cut_page(void)
 
 static void write_bad_pointers(void)
 {
-	static const uint16_t fine[] = { MEMBOX_ST_OK };
+	static const uint16_t fine[] = {MEMBOX_ST_OK};
 	uint8_t *page = cut_page(), *at;
-	int64_t to[2] = { 0, 0 };
+	int64_t to[2] = {0, 0};
 	struct message m = make_message(to);
 	const size_t bytes = sizeof(m.batch) + sizeof(m.packet), one = sizeof(m.batch) + sizeof(m.packet[0]);
 	bool passed;
@@ -243,15 +244,16 @@ static void write_bad_pointers(void)
 	passed &= answered(write(fd, at, bytes), (long)one, "the second packet is not there");
 	passed &= read_statuses(fine, 1) && to[0] == probe_value(0);
 	munmap(page, PAGE);
-	result(passed, "write() from memory that is not there is EFAULT, or ends with the last packet that is");
+	result(passed,
+	       "write() from memory that is not there is EFAULT, or ends with the last packet that is");
 }
 
 static void read_bad_buffers(void)
 {
-	static const uint16_t fine[] = { MEMBOX_ST_OK, MEMBOX_ST_OK };
+	static const uint16_t fine[] = {MEMBOX_ST_OK, MEMBOX_ST_OK};
 	const int flags = fcntl(fd, F_GETFL);
 	struct membox_completion c;
-	int64_t to[2] = { 0, 0 };
+	int64_t to[2] = {0, 0};
 	struct message m = make_message(to);
 	const size_t bytes = sizeof(m.batch) + sizeof(m.packet);
 	bool passed;
@@ -304,7 +306,7 @@ static void submit_fields(void)
 /* CANCEL is a packet to the driver. */
 static void cancel_faults(void)
 {
-	static const struct bad none = { .name = "nothing" };
+	static const struct bad none = {.name = "nothing"};
 	static struct bads all;
 	const struct good_kind *kind = good_kinds;
 	unsigned int i, k, pairs = 0;
@@ -347,36 +349,36 @@ static const struct {
 	unsigned long command;
 	size_t bytes;
 } calls[] = {
-	{ "INFO", MEMBOX_IOC_INFO, sizeof(struct membox_info) },
-	{ "SUBMIT", MEMBOX_IOC_SUBMIT, sizeof(struct membox_submit) },
-	{ "EVENTFD", MEMBOX_IOC_EVENTFD, sizeof(struct membox_eventfd_args) },
-	{ "REGION_ADD", MEMBOX_IOC_REGION_ADD, sizeof(struct membox_region_args) },
-	{ "REGION_DEL", MEMBOX_IOC_REGION_DEL, sizeof(struct membox_region_args) },
-	{ "WINDOW_MAP", MEMBOX_IOC_WINDOW_MAP, sizeof(struct membox_window_args) },
-	{ "WINDOW_UNMAP", MEMBOX_IOC_WINDOW_UNMAP, sizeof(struct membox_window_args) },
-	{ "PARAM_OPEN", MEMBOX_IOC_PARAM_OPEN, sizeof(struct membox_param_args) },
-	{ "PARAM_CLOSE", MEMBOX_IOC_PARAM_CLOSE, sizeof(struct membox_handle_args) },
-	{ "PARAM_DESTROY", MEMBOX_IOC_PARAM_DESTROY, sizeof(struct membox_handle_args) },
-	{ "PARAM_STAT", MEMBOX_IOC_PARAM_STAT, sizeof(struct membox_param_stat) },
-	{ "PARAM_GRANT", MEMBOX_IOC_PARAM_GRANT, sizeof(struct membox_grant_args) },
-	{ "PARAM_REVOKE", MEMBOX_IOC_PARAM_REVOKE, sizeof(struct membox_param_args) },
-	{ "PARAM_LIST", MEMBOX_IOC_PARAM_LIST, sizeof(struct membox_list_args) },
-	{ "PARAM_LOCK", MEMBOX_IOC_PARAM_LOCK, sizeof(struct membox_handle_args) },
-	{ "PARAM_UNLOCK", MEMBOX_IOC_PARAM_UNLOCK, sizeof(struct membox_handle_args) },
-	{ "MAIL_RECV", MEMBOX_IOC_MAIL_RECV, sizeof(struct membox_mail) },
-	{ "SUBSCRIBE", MEMBOX_IOC_SUBSCRIBE, sizeof(struct membox_handle_args) },
-	{ "EVENT_READ", MEMBOX_IOC_EVENT_READ, sizeof(struct membox_event) },
-	{ "GROUP_JOIN", MEMBOX_IOC_GROUP_JOIN, sizeof(struct membox_group_args) },
-	{ "GROUP_LEAVE", MEMBOX_IOC_GROUP_LEAVE, sizeof(struct membox_group_args) },
-	{ "GROUP_INFO", MEMBOX_IOC_GROUP_INFO, sizeof(struct membox_group_args) },
-	{ "PORT_STAT", MEMBOX_IOC_PORT_STAT, sizeof(struct membox_port_stat) },
-	{ "GET_OUTCOMES", MEMBOX_IOC_GET_OUTCOMES, sizeof(struct membox_outcomes) },
+	{"INFO", MEMBOX_IOC_INFO, sizeof(struct membox_info)},
+	{"SUBMIT", MEMBOX_IOC_SUBMIT, sizeof(struct membox_submit)},
+	{"EVENTFD", MEMBOX_IOC_EVENTFD, sizeof(struct membox_eventfd_args)},
+	{"REGION_ADD", MEMBOX_IOC_REGION_ADD, sizeof(struct membox_region_args)},
+	{"REGION_DEL", MEMBOX_IOC_REGION_DEL, sizeof(struct membox_region_args)},
+	{"WINDOW_MAP", MEMBOX_IOC_WINDOW_MAP, sizeof(struct membox_window_args)},
+	{"WINDOW_UNMAP", MEMBOX_IOC_WINDOW_UNMAP, sizeof(struct membox_window_args)},
+	{"PARAM_OPEN", MEMBOX_IOC_PARAM_OPEN, sizeof(struct membox_param_args)},
+	{"PARAM_CLOSE", MEMBOX_IOC_PARAM_CLOSE, sizeof(struct membox_handle_args)},
+	{"PARAM_DESTROY", MEMBOX_IOC_PARAM_DESTROY, sizeof(struct membox_handle_args)},
+	{"PARAM_STAT", MEMBOX_IOC_PARAM_STAT, sizeof(struct membox_param_stat)},
+	{"PARAM_GRANT", MEMBOX_IOC_PARAM_GRANT, sizeof(struct membox_grant_args)},
+	{"PARAM_REVOKE", MEMBOX_IOC_PARAM_REVOKE, sizeof(struct membox_param_args)},
+	{"PARAM_LIST", MEMBOX_IOC_PARAM_LIST, sizeof(struct membox_list_args)},
+	{"PARAM_LOCK", MEMBOX_IOC_PARAM_LOCK, sizeof(struct membox_handle_args)},
+	{"PARAM_UNLOCK", MEMBOX_IOC_PARAM_UNLOCK, sizeof(struct membox_handle_args)},
+	{"MAIL_RECV", MEMBOX_IOC_MAIL_RECV, sizeof(struct membox_mail)},
+	{"SUBSCRIBE", MEMBOX_IOC_SUBSCRIBE, sizeof(struct membox_handle_args)},
+	{"EVENT_READ", MEMBOX_IOC_EVENT_READ, sizeof(struct membox_event)},
+	{"GROUP_JOIN", MEMBOX_IOC_GROUP_JOIN, sizeof(struct membox_group_args)},
+	{"GROUP_LEAVE", MEMBOX_IOC_GROUP_LEAVE, sizeof(struct membox_group_args)},
+	{"GROUP_INFO", MEMBOX_IOC_GROUP_INFO, sizeof(struct membox_group_args)},
+	{"PORT_STAT", MEMBOX_IOC_PORT_STAT, sizeof(struct membox_port_stat)},
+	{"GET_OUTCOMES", MEMBOX_IOC_GET_OUTCOMES, sizeof(struct membox_outcomes)},
 };
 #define CALLS (sizeof(calls) / sizeof(calls[0]))
 
 static void ioctl_unknown(void)
 {
-	uint32_t nothing[64] = { sizeof(nothing) };
+	uint32_t nothing[64] = {sizeof(nothing)};
 	bool passed = true;
 	unsigned int number, i;
 
@@ -420,7 +422,8 @@ static void ioctl_sizes(void)
 		passed &= refused(ioctl(fd, calls[i].command, nowhere), EFAULT, name);
 		passed &= refused(ioctl(fd, calls[i].command, NULL), EFAULT, name);
 	}
-	result(passed, "structures of ioctls: no size is EINVAL, what is unknown and not zero E2BIG, not there EFAULT");
+	result(passed,
+	       "structures of ioctls: no size is EINVAL, unknown and not zero E2BIG, not there EFAULT");
 }
 
 static void ioctl_other_sizes(void)
@@ -428,9 +431,9 @@ static void ioctl_other_sizes(void)
 	struct {
 		struct membox_info info;
 		uint8_t more[200];
-	} longer = { .info.size = sizeof(longer) };
-	struct membox_info shorter = { .size = offsetof(struct membox_info, uuid) };
-	struct membox_info whole = { .size = sizeof(whole) };
+	} longer = {.info.size = sizeof(longer)};
+	struct membox_info shorter = {.size = offsetof(struct membox_info, uuid)};
+	struct membox_info whole = {.size = sizeof(whole)};
 	uint8_t *page = cut_page();
 	struct membox_info *tail = (struct membox_info *)(page + PAGE - shorter.size);
 	bool passed = true;
@@ -455,7 +458,7 @@ static void ioctl_other_sizes(void)
 
 static void eventfd_fields(void)
 {
-	struct membox_eventfd_args args = { .size = sizeof(args), .fd = 999, .sources = 1 };
+	struct membox_eventfd_args args = {.size = sizeof(args), .fd = 999, .sources = 1};
 	bool passed = true;
 
 	passed &= refused(ioctl(fd, MEMBOX_IOC_EVENTFD, &args), EBADF, "no such descriptor");
@@ -470,8 +473,8 @@ static void eventfd_fields(void)
 
 static struct membox_window_args window_of(uint32_t handle, uint32_t prot)
 {
-	return (struct membox_window_args){ .size = sizeof(struct membox_window_args), .handle = handle,
-					    .prot = prot };
+	return (struct membox_window_args){
+		.size = sizeof(struct membox_window_args), .handle = handle, .prot = prot};
 }
 
 #define READ_WRITE (MEMBOX_WIN_READ | MEMBOX_WIN_WRITE)
@@ -483,13 +486,13 @@ static void window_fields(uint32_t mappable, uint32_t rdonly)
 		uint32_t handle, prot;
 		int status;
 	} rows[] = {
-		{ "no rights", mappable, 0, MEMBOX_ST_BAD_ARGUMENT },
-		{ "to write only", mappable, MEMBOX_WIN_WRITE, MEMBOX_ST_BAD_ARGUMENT },
-		{ "unknown rights", mappable, 4 | READ_WRITE, MEMBOX_ST_BAD_ARGUMENT },
-		{ "no handle", 0, MEMBOX_WIN_READ, MEMBOX_ST_BAD_HANDLE },
-		{ "handle never open", 0x0001ffff, MEMBOX_WIN_READ, MEMBOX_ST_BAD_HANDLE },
-		{ "not mappable", words, MEMBOX_WIN_READ, MEMBOX_ST_NOT_MAPPABLE },
-		{ "more than the handle may", rdonly, READ_WRITE, MEMBOX_ST_DENIED },
+		{"no rights", mappable, 0, MEMBOX_ST_BAD_ARGUMENT},
+		{"to write only", mappable, MEMBOX_WIN_WRITE, MEMBOX_ST_BAD_ARGUMENT},
+		{"unknown rights", mappable, 4 | READ_WRITE, MEMBOX_ST_BAD_ARGUMENT},
+		{"no handle", 0, MEMBOX_WIN_READ, MEMBOX_ST_BAD_HANDLE},
+		{"handle never open", 0x0001ffff, MEMBOX_WIN_READ, MEMBOX_ST_BAD_HANDLE},
+		{"not mappable", words, MEMBOX_WIN_READ, MEMBOX_ST_NOT_MAPPABLE},
+		{"more than the handle may", rdonly, READ_WRITE, MEMBOX_ST_DENIED},
 	};
 	struct membox_window_args w;
 	bool passed = true;
@@ -517,7 +520,8 @@ static bool map_refused(size_t bytes, int prot, int flags, int node, uint64_t of
 
 static void mappings(int other, uint32_t mappable)
 {
-	struct membox_window_args ro = window_of(mappable, MEMBOX_WIN_READ), rw = window_of(mappable, READ_WRITE);
+	struct membox_window_args ro = window_of(mappable, MEMBOX_WIN_READ),
+				  rw = window_of(mappable, READ_WRITE);
 	const int rdwr = PROT_READ | PROT_WRITE;
 	bool passed = true;
 	void *p;
@@ -525,27 +529,33 @@ static void mappings(int other, uint32_t mappable)
 	if (ioctl(fd, MEMBOX_IOC_WINDOW_MAP, &ro) || ioctl(fd, MEMBOX_IOC_WINDOW_MAP, &rw))
 		bail("WINDOW_MAP");
 	passed &= map_refused(PAGE, PROT_READ, MAP_SHARED, fd, 0, EINVAL, "no token");
-	passed &= map_refused(PAGE, PROT_READ, MAP_SHARED, fd, rw.offset + (1ULL << 45), EINVAL, "unknown token");
-	passed &= map_refused(PAGE, PROT_READ, MAP_SHARED, other, rw.offset, EINVAL, "another context's token");
+	passed &= map_refused(PAGE, PROT_READ, MAP_SHARED, fd, rw.offset + (1ULL << 45), EINVAL,
+			      "unknown token");
+	passed &=
+		map_refused(PAGE, PROT_READ, MAP_SHARED, other, rw.offset, EINVAL, "another context's token");
 	passed &= map_refused(PAGE, PROT_READ, MAP_SHARED, fd, rw.offset + 8, EINVAL, "within a page");
-	passed &= map_refused(PAGE, PROT_READ, MAP_SHARED, fd, rw.offset + rw.length, EINVAL, "behind its end");
+	passed &=
+		map_refused(PAGE, PROT_READ, MAP_SHARED, fd, rw.offset + rw.length, EINVAL, "behind its end");
 	passed &= map_refused(MAP_BYTES + PAGE, PROT_READ, MAP_SHARED, fd, rw.offset, EINVAL, "over its end");
-	passed &= map_refused(MAP_BYTES, PROT_READ, MAP_SHARED, fd, rw.offset + PAGE, EINVAL, "all, not from its start");
+	passed &= map_refused(MAP_BYTES, PROT_READ, MAP_SHARED, fd, rw.offset + PAGE, EINVAL,
+			      "from page 1 over it");
 	passed &= map_refused(PAGE, PROT_READ, MAP_PRIVATE, fd, rw.offset, EINVAL, "private");
 	passed &= map_refused(PAGE, rdwr, MAP_PRIVATE, fd, rw.offset, EINVAL, "private to write");
 	passed &= map_refused(PAGE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, rw.offset, EPERM, "to execute");
-	passed &= map_refused(PAGE, rdwr, MAP_SHARED, fd, ro.offset, EACCES, "to write what is shown for reading");
+	passed &= map_refused(PAGE, rdwr, MAP_SHARED, fd, ro.offset, EACCES,
+			      "to write what is shown for reading");
 	p = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, (off_t)ro.offset);
 	passed &= p != MAP_FAILED;
 	passed &= refused(mprotect(p, PAGE, rdwr), EACCES, "mprotect to write");
 	passed &= refused(mprotect(p, PAGE, PROT_READ | PROT_EXEC), EACCES, "mprotect to execute");
-	passed &= refused(mremap(p, PAGE, 2 * PAGE, MREMAP_MAYMOVE) == MAP_FAILED ? -1 : 0, EFAULT, "mremap to grow");
+	passed &= refused(mremap(p, PAGE, 2 * PAGE, MREMAP_MAYMOVE) == MAP_FAILED ? -1 : 0, EFAULT, "mremap");
 	munmap(p, PAGE);
 	ro.handle = rw.handle = 0;
 	passed &= answered(ioctl(fd, MEMBOX_IOC_WINDOW_UNMAP, &ro), 0, "WINDOW_UNMAP");
 	passed &= answered(ioctl(fd, MEMBOX_IOC_WINDOW_UNMAP, &rw), 0, "WINDOW_UNMAP");
-	passed &= map_refused(PAGE, PROT_READ, MAP_SHARED, fd, rw.offset, EINVAL, "token of a window that was closed");
-	passed &= answered(ioctl(fd, MEMBOX_IOC_WINDOW_UNMAP, &rw), MEMBOX_ST_BAD_ARGUMENT, "WINDOW_UNMAP twice");
+	passed &= map_refused(PAGE, PROT_READ, MAP_SHARED, fd, rw.offset, EINVAL, "window that was closed");
+	passed &= answered(ioctl(fd, MEMBOX_IOC_WINDOW_UNMAP, &rw), MEMBOX_ST_BAD_ARGUMENT,
+			   "WINDOW_UNMAP twice");
 	result(passed, "mmap() of anything but a window's own pages, shared, with its rights, is refused");
 }
 

@@ -10,17 +10,17 @@
 
 #include "badpackets.h"
 
-#define PAGES 12U /* of each stretch of memory: more than any packet names */
+#define PAGES       12U /* of each stretch of memory: more than any packet names */
 #define MAX_FOREIGN 256
 
 struct scene scene;
 
 /* ---- parameters ---- */
 
-static struct membox_param *get(struct membox *box, const char *name, enum membox_type type,
-				uint64_t count, unsigned int mode, unsigned int flags)
+static struct membox_param *get(struct membox *box, const char *name, enum membox_type type, uint64_t count,
+				unsigned int mode, unsigned int flags)
 {
-	struct membox_shape shape = { .type = type, .count = count, .mode = mode };
+	struct membox_shape shape = {.type = type, .count = count, .mode = mode};
 	struct membox_param *p;
 
 	if (membox_param_get(box, name, &shape, flags, &p))
@@ -70,7 +70,7 @@ static void make_probe(void)
 
 static bool is_mine(uint32_t handle)
 {
-	const struct typed *const typed[] = { &scene.f32, &scene.i32, &scene.i64 };
+	const struct typed *const typed[] = {&scene.f32, &scene.i32, &scene.i64};
 	unsigned int i, k;
 
 	for (i = 0; i < 3; i++) {
@@ -126,7 +126,7 @@ static void make_parameters(void)
 /* By an operator: on a machine with a device that is a host process on the box's file. */
 void scene_revoke(const char *name)
 {
-	struct membox_open_opts opts = { .size = sizeof(opts), .flags = MEMBOX_OPEN_OPERATOR };
+	struct membox_open_opts opts = {.size = sizeof(opts), .flags = MEMBOX_OPEN_OPERATOR};
 	struct membox *box;
 
 	if (membox_open(NULL, &opts, &box))
@@ -138,14 +138,14 @@ void scene_revoke(const char *name)
 
 /* ---- memory ---- */
 
-static uint8_t *map(int prot)
+static uint8_t *map(int prot, size_t bytes)
 {
-	uint8_t *p = mmap(NULL, PAGES * PAGE, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *p = mmap(NULL, bytes, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED)
 		bail("mmap");
 	if (prot & PROT_WRITE)
-		memset(p, 0, PAGES * PAGE);
+		memset(p, 0, bytes);
 	return p;
 }
 
@@ -162,15 +162,17 @@ static bool is_there(uint8_t *page)
 
 static void make_memory(void)
 {
-	scene.host = map(PROT_READ | PROT_WRITE);
-	scene.host2 = map(PROT_READ | PROT_WRITE);
-	scene.no_access = map(PROT_NONE);
-	scene.read_only = map(PROT_READ);
-	scene.hole = map(PROT_READ | PROT_WRITE);
+	const size_t bytes = PAGES * PAGE;
+
+	scene.host = map(PROT_READ | PROT_WRITE, BATCH * HOST_STEP);
+	scene.host2 = map(PROT_READ | PROT_WRITE, bytes);
+	scene.no_access = map(PROT_NONE, bytes);
+	scene.read_only = map(PROT_READ, bytes);
+	scene.hole = map(PROT_READ | PROT_WRITE, bytes);
 	cut(scene.hole + 2 * PAGE, 1);
-	scene.last = map(PROT_READ | PROT_WRITE) + PAGES / 2 * PAGE;
+	scene.last = map(PROT_READ | PROT_WRITE, bytes) + PAGES / 2 * PAGE;
 	cut(scene.last, PAGES / 2);
-	scene.unmapped = map(PROT_READ | PROT_WRITE);
+	scene.unmapped = map(PROT_READ | PROT_WRITE, bytes);
 	cut(scene.unmapped, PAGES);
 }
 
@@ -182,8 +184,8 @@ bool scene_memory_is_as_it_was(void)
 	for (i = 0; i < PAGES; i++)
 		if (is_there(scene.unmapped + i * PAGE))
 			return false;
-	return !is_there(scene.hole + 2 * PAGE) && is_there(scene.hole + PAGE) &&
-	       !is_there(scene.last) && is_there(scene.last - PAGE);
+	return !is_there(scene.hole + 2 * PAGE) && is_there(scene.hole + PAGE) && !is_there(scene.last) &&
+	       is_there(scene.last - PAGE);
 }
 
 /* ---- boxes ---- */
@@ -191,7 +193,7 @@ bool scene_memory_is_as_it_was(void)
 /* A further port: on a file opened so, of devices another node. */
 static struct membox *open_port(const char *variable, uint32_t flags, uint64_t caps_off)
 {
-	struct membox_open_opts opts = { .size = sizeof(opts) };
+	struct membox_open_opts opts = {.size = sizeof(opts)};
 	const char *uri = scene.uri;
 	struct membox *box;
 
@@ -210,7 +212,7 @@ static struct membox *open_port(const char *variable, uint32_t flags, uint64_t c
 
 void scene_open(const char *uri)
 {
-	struct membox_info info = { .size = sizeof(info) };
+	struct membox_info info = {.size = sizeof(info)};
 
 	scene.uri = uri;
 	scene.is_file = !strncmp(uri, "file:", 5);

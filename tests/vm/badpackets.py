@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Every bad packet through driver and device: its own precise error, the same as on the file, and not a byte changed."""
+"""Every bad packet through driver and device: its own error, the same as on the file, and not a byte changed."""
 import os
 import pathlib
 import sys
@@ -15,7 +15,10 @@ KERNEL = os.environ.get("KERNEL", "6.12")
 PROGRAM = TOOLS / "badpackets"
 # Three ports of one box in one guest: an ordinary one, one that may not write, one without the accelerator.
 PORTS = [("rdonly", "rights=ro"), ("less", "acc=off")]
-ENVIRONMENT = "MEMBOX=/dev/membox0 MEMBOX_RDONLY=/dev/membox1 MEMBOX_LESS=/dev/membox2"
+# A debug kernel under emulation is slow: there each seventh pair of faults, besides each fault alone.
+EVERY = "7" if KERNEL == "debug" else "1"
+ENVIRONMENT = f"BADPACKETS_EVERY={EVERY} " \
+              "MEMBOX=/dev/membox0 MEMBOX_RDONLY=/dev/membox1 MEMBOX_LESS=/dev/membox2"
 
 
 def add_guest(fleet):
@@ -38,6 +41,7 @@ def main():
         t.forward(output)
         t.check(status == 0, "the program ends well", f"exit status {status}\n{guest.console_tail()}")
         watch.check(t, "the bad packets changed nothing in the box but counters")
+        os.environ["BADPACKETS_EVERY"] = EVERY
         status, host_output = badpackets.on_host(badpackets.Watch(PROGRAM, fleet.path))
         t.equal(badpackets.results(output), badpackets.results(host_output),
                 "device and file answer alike, line by line")
