@@ -171,6 +171,19 @@ static uint16_t check_size(const struct command *c, const uint8_t *buf, size_t b
 	return MEMBOX_ST_OK;
 }
 
+static uint16_t run_locked(struct mbe *e, const struct command *c, unsigned int context, void *buf)
+{
+	uint16_t status = mbe_table_lock(e);
+
+	if (status)
+		return status;
+	/* it may have been closed while the lock was waited for */
+	status = mbe_context_open(e, context) ? c->run(e, context, buf) : MEMBOX_ST_BAD_CONTEXT;
+	mbe_table_unlock(e);
+	mbe_zero_pending(e);
+	return status;
+}
+
 static uint16_t run(struct mbe *e, const struct command *c, unsigned int context, void *buf)
 {
 	uint16_t status;
@@ -179,13 +192,10 @@ static uint16_t run(struct mbe *e, const struct command *c, unsigned int context
 		return mbe_stopped(e) && !(c->flags & STOPPED) ? MEMBOX_ST_CORRUPT : c->run(e, context, buf);
 	if (c->flags & POLLS)
 		mbe_poll_ports(e, POLL_NS);
-	status = mbe_table_lock(e);
-	if (status)
-		return status;
-	/* it may have been closed while the lock was waited for */
-	status = mbe_context_open(e, context) ? c->run(e, context, buf) : MEMBOX_ST_BAD_CONTEXT;
-	mbe_table_unlock(e);
-	mbe_zero_pending(e);
+	status = run_locked(e, c, context, buf);
+	/* is it the dead who have all of it? A refusal has changed nothing, so it can be tried again */
+	if ((status == MEMBOX_ST_NO_SPACE || status == MEMBOX_ST_TABLE_FULL) && mbe_poll_ports(e, 0))
+		status = run_locked(e, c, context, buf);
 	return status;
 }
 

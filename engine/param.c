@@ -207,6 +207,11 @@ uint16_t mbe_param_unlink(struct mbe *e, uint32_t index, enum membox_fmt_param_s
 	MBE_STEP(e, "unlink: stored");
 	if ((word & MEMBOX_PST_STATE) == MEMBOX_PST_LIVE)
 		mbe_hash_remove(e, f.name, index);
+	if (state == MEMBOX_PST_REVOKED) { /* whoever waits for a change of it waits in vain */
+		struct mbe_operand op = {.param = index, .ver = mbe_param_version(e, &f)};
+
+		mbe_changed(e, &op);
+	}
 	return MEMBOX_ST_OK;
 }
 

@@ -94,6 +94,8 @@ static uint16_t create(struct mbe *e, struct membox_param_args *a, struct membox
 		       uint32_t *index, uint32_t *rights)
 {
 	uint32_t element = membox_type_bytes((uint8_t)a->type);
+	struct membox_key key = {{0, 0}};
+	uint16_t status;
 
 	if (e->rdonly)
 		return MEMBOX_ST_DENIED;
@@ -107,12 +109,15 @@ static uint16_t create(struct mbe *e, struct membox_param_args *a, struct membox
 	f->bytes = a->count * element;
 	f->attrs = a->flags & LASTING;
 	if (f->attrs & MEMBOX_PARAM_KEYED &&
-	    (mbe_random(&a->key, sizeof(a->key)) || mbe_key_set(f->salt, f->key, &a->key)))
+	    (mbe_random(&key, sizeof(key)) || mbe_key_set(f->salt, f->key, &key)))
 		return MEMBOX_ST_INTERNAL;
 	*rights = MEMBOX_WIN_READ | MEMBOX_WIN_WRITE;
 	if (a->flags & MEMBOX_PARAM_RDONLY)
 		*rights = MEMBOX_WIN_READ;
-	return mbe_param_make(e, f, index);
+	status = mbe_param_make(e, f, index);
+	if (!status)
+		a->key = key;
+	return status;
 }
 
 uint16_t mbe_param_open(struct mbe *e, unsigned int context, struct membox_param_args *a)

@@ -15,6 +15,7 @@
 #endif
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -145,12 +146,17 @@ static bool process_visible(const struct mbe *e, const struct membox_fmt_port *p
 
 static bool process_gone(const struct mbe *e, const struct membox_fmt_port *p)
 {
+	uint64_t pid = MBE_LOAD(&p->pid);
 	struct process now;
 
-	if (!process_visible(e, p))
+	if (!process_visible(e, p) || !pid || pid > INT32_MAX)
 		return false;
-	now = process_look(MBE_LOAD(&p->pid));
-	if (!now.state || now.start != MBE_LOAD(&p->pid_start))
+	if (kill((pid_t)pid, 0) && errno == ESRCH)
+		return true;
+	now = process_look(pid);
+	if (!now.state) /* there, but not shown to us */
+		return false;
+	if (now.start != MBE_LOAD(&p->pid_start))
 		return true;
 	/* a leader that ended before its threads looks like a zombie */
 	return (now.state == 'Z' || now.state == 'X') && now.threads <= 1;
@@ -374,17 +380,19 @@ bool mbe_recover_port(struct mbe *e, uint32_t port)
 	return !status;
 }
 
-void mbe_poll_ports(struct mbe *e, uint64_t interval)
+bool mbe_poll_ports(struct mbe *e, uint64_t interval)
 {
 	uint64_t at = MBE_PEEK(&e->poll_at), now = mbe_clock(e);
+	bool recovered = false;
 	uint32_t i;
 
 	if (interval && (now < at || !__atomic_compare_exchange_n(&e->poll_at, &at, now + interval, false,
 								  __ATOMIC_RELAXED, __ATOMIC_RELAXED)))
-		return;
+		return false;
 	for (i = 0; i < e->geo.ports; i++)
 		if (port_is_dead(e, i))
-			mbe_recover_port(e, i);
+			recovered |= mbe_recover_port(e, i);
+	return recovered;
 }
 
 /* ---- counters ---- */

@@ -42,8 +42,8 @@ void mbe_identity_set(struct mbe *e); /* who we are, into our port's record */
 /* Recovers our own port's leftovers, right after its byte was taken. A status. */
 uint16_t mbe_port_take(struct mbe *e);
 void mbe_port_leave(struct mbe *e);
-/* Recovers dead ports, at most once an interval (0: now). No lock held. */
-void mbe_poll_ports(struct mbe *e, uint64_t interval);
+/* Recovers dead ports, at most once an interval (0: now): were there any? No lock held. */
+bool mbe_poll_ports(struct mbe *e, uint64_t interval);
 void mbe_wake_all(struct mbe *e); /* all live ports */
 
 static inline uint64_t mbe_port_word(uint32_t generation, enum membox_port_state state)

@@ -391,6 +391,38 @@ static void forgetting_in_a_child_leaves_the_parent_attached(void **state)
 	mbe_detach(other);
 }
 
+static void hold_all_space(const struct parent *p, void *arg)
+{
+	struct mbe *e = port_of(2);
+	uint64_t left;
+	unsigned int i;
+	char name[8];
+
+	(void)arg;
+	for (i = 0; (left = box_info(e).free_bytes) > 0; i++) {
+		snprintf(name, sizeof(name), "e%u", i);
+		param_make(e, name, MEMBOX_PARAM_EPHEMERAL, (left < MIB ? left : MIB) / 4);
+	}
+	child_say(p, 'r');
+	child_hear(p);
+}
+
+static void space_that_only_the_dead_hold_is_not_missed(void **state)
+{
+	struct mbe *e = port_of(1);
+	struct child child = child_start(hold_all_space, NULL);
+	struct membox_param_args a = param_args("w", MEMBOX_PARAM_CREATE, 100);
+	char said;
+
+	(void)state;
+	assert_true(child_heard(&child, &said));
+	a.flags |= MEMBOX_PARAM_EXCL | MEMBOX_PARAM_KEYED;
+	assert_int_equal(param_try(e, 1, &a), MEMBOX_ST_NO_SPACE);
+	child_kill(&child);
+	assert_int_equal(param_try(e, 1, &a), MEMBOX_ST_OK);
+	mbe_detach(e);
+}
+
 static void the_next_owner_of_a_port_inherits_nothing(void **state)
 {
 	struct mbe_attach_opts o = {.port = 1};
@@ -431,6 +463,7 @@ int main(void)
 		box_test(a_forked_child_does_not_keep_its_parents_port_alive),
 		box_test(nor_does_one_that_was_made_behind_the_librarys_back),
 		box_test(forgetting_in_a_child_leaves_the_parent_attached),
+		box_test(space_that_only_the_dead_hold_is_not_missed),
 		box_test(the_next_owner_of_a_port_inherits_nothing),
 	};
 

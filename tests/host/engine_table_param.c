@@ -448,12 +448,15 @@ static void revoking_takes_it_from_everybody(void **state)
 {
 	struct mbe *e = port_of(1), *other = port_of(2), *op = operator_port();
 	uint64_t before = box_info(e).free_bytes;
-	uint32_t mine = param_make(e, "w", 0, 1000).handle, theirs, left;
+	uint32_t mine = param_make(e, "w", 0, 1000).handle, theirs, left, seen;
 
 	(void)state;
 	assert_int_equal(param_get(other, 1, "w", &theirs), MEMBOX_ST_OK);
+	assert_int_equal(param_subscribe(other, 1, theirs, 1), MEMBOX_ST_OK);
 	assert_int_equal(param_revoke(e, "w"), MEMBOX_ST_DENIED);
+	seen = mbe_wake_seen(other);
 	assert_int_equal(param_revoke(op, "w"), MEMBOX_ST_OK);
+	assert_int_not_equal(mbe_wake_seen(other), seen); /* who waits for it looks again */
 	assert_int_equal(param_revoke(op, "w"), MEMBOX_ST_NOT_FOUND);
 	assert_int_equal(operand_status(e, 1, mine), MEMBOX_ST_DESTROYED);
 	assert_int_equal(operand_status(other, 1, theirs), MEMBOX_ST_DESTROYED);
