@@ -99,7 +99,7 @@ static inline struct membox_param *get_param(struct membox *box, const char *nam
 /* It failed with that errno and status, and the text names what it should. */
 #define refused(call, error, status, ...) \
 	do { \
-		const char *refused_words[] = { __VA_ARGS__ }; \
+		const char *refused_words[] = { "", __VA_ARGS__ }; \
 		size_t refused_i; \
 		assert_int_equal((call), -(error)); \
 		assert_int_equal(membox_error_status(), (status)); \
