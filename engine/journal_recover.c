@@ -133,7 +133,8 @@ static void open_run(struct mbe *e, const struct record *r, struct mbe_run *run)
 	run->e = e;
 	run->p = &r->head.packet;
 	run->dst = e->map + r->head.base;
-	run->src = r->head.source ? e->map + r->head.source : NULL;
+	if (membox_packet_fields(run->p) & MBF_P1)
+		run->src = e->map + r->head.source; /* checked by forward_fn */
 	run->bytes = r->head.length;
 	run->done = r->progress;
 	run->undo = r->u;
