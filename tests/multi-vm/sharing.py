@@ -150,6 +150,9 @@ def locked_xadd(fleet):
     """two guests' lock xadd through read-write windows keeps every increment (maxcpus=2)"""
     fleet.host("get cell i64 512 8")  # 8: mappable
     jobs = [guest.box_spawn(f"xadd cell 3 {XADDS}") for guest in fleet.guests[:2]]
+    for job in jobs:
+        assert job.wait_for("ready="), job.output
+    fleet.host("fetchadd cell 0 1")
     finish(jobs)
     assert fleet.host("fetchadd cell 3 1")["old"] == str(2 * XADDS)
 

@@ -318,7 +318,7 @@ static void cmd_fetchadd(void)
 	printf("old=%" PRId64 "\n", old);
 }
 
-/* xadd NAME INDEX TIMES: the CPU's own lock xadd through a mapping */
+/* xadd NAME INDEX TIMES: the CPU's own lock xadd through a mapping, from when element 0 is not 0 */
 static void cmd_xadd(void)
 {
 	struct membox_param *p = param_word(0);
@@ -327,6 +327,10 @@ static void cmd_xadd(void)
 	void *map;
 
 	check(membox_param_map(p, PROT_READ | PROT_WRITE, &map), "map");
+	printf("ready=1\n");
+	fflush(stdout);
+	while (!__atomic_load_n((int64_t *)map, __ATOMIC_ACQUIRE))
+		;
 	for (int64_t i = 0; i < times; i++)
 		__atomic_fetch_add((int64_t *)map + index, 1, __ATOMIC_SEQ_CST);
 	check(membox_param_commit(p), "commit");
