@@ -63,10 +63,13 @@ static bool hardware_reset(struct membox_dev *mdev)
 static int hardware_enable(struct membox_dev *mdev)
 {
 	u32 status;
+	int ret;
 
 	membox_set_reg32(mdev, MEMBOX_REG_CTRL, MEMBOX_CTRL_ENABLE);
-	return readl_poll_timeout(mdev->regs + MEMBOX_REG_STATUS, status,
-				  status & MEMBOX_DEV_READY, POLL_US, READY_TIMEOUT_US);
+	ret = readl_poll_timeout(mdev->regs + MEMBOX_REG_STATUS, status,
+				 status & (MEMBOX_DEV_READY | MEMBOX_DEV_FATAL), POLL_US,
+				 READY_TIMEOUT_US);
+	return ret ? ret : status & MEMBOX_DEV_FATAL ? -EIO : 0;
 }
 
 static void set_state(struct membox_dev *mdev, enum membox_state state)

@@ -159,6 +159,7 @@ struct membox_host {
 	struct sg_table table;
 	bool has_table;
 	bool is_mapped;
+	unsigned int locked; /* pages counted as locked memory of the process */
 	struct membox_sgl_page *sgl;
 	unsigned int nsgl;
 };
@@ -247,6 +248,7 @@ u64 membox_packet_charge(const struct membox_packet *p);
 /* request.c */
 int membox_request_init(void);
 void membox_request_exit(void);
+bool membox_request_in_share(struct membox_ctx *ctx);
 struct membox_req *membox_request_new(struct membox_ctx *ctx);
 bool membox_request_charge(struct membox_req *req, u64 bytes);
 void membox_request_drop(struct membox_req *req);

@@ -7,9 +7,11 @@
  * A request owns its pinned pages until membox_packet_release(), whatever
  * becomes of the process. No locks.
  */
+#include <linux/capability.h>
 #include <linux/dma-mapping.h>
 #include <linux/dmapool.h>
 #include <linux/mm.h>
+#include <linux/resource.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
@@ -36,7 +38,10 @@ static u32 host_field(unsigned int i)
 	return i ? MEMBOX_AT(coll.recv.addr) : MEMBOX_AT(host.addr);
 }
 
-/* May the command stay with the device for long? Then its pages must be movable out of the way. */
+/*
+ * May the command stay with the device for long? Then its pages must not lie where
+ * they are in the way of others, and count as locked memory of the process.
+ */
 static bool may_park(const struct membox_packet *p)
 {
 	struct membox_op_info op;
@@ -51,13 +56,34 @@ u64 membox_packet_charge(const struct membox_packet *p)
 	return host_bytes(p, 0) + host_bytes(p, 1);
 }
 
+/* Counts pages against RLIMIT_MEMLOCK; false: too many. */
+static bool lock_pages(struct mm_struct *mm, struct membox_host *host, unsigned int pages)
+{
+	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+
+	if (atomic64_add_return(pages, &mm->pinned_vm) > limit && !capable(CAP_IPC_LOCK)) {
+		atomic64_sub(pages, &mm->pinned_vm);
+		return false;
+	}
+	host->locked = pages;
+	return true;
+}
+
+static void unlock_pages(struct mm_struct *mm, struct membox_host *host)
+{
+	atomic64_sub(host->locked, &mm->pinned_vm);
+	host->locked = 0;
+}
+
 /* Returns 0, a positive status, or -EINTR. */
-static int pin(struct membox_host *host, u64 addr, u64 bytes, bool longterm)
+static int pin(struct mm_struct *mm, struct membox_host *host, u64 addr, u64 bytes, bool longterm)
 {
 	unsigned int flags = (host->is_written ? FOLL_WRITE : 0) | (longterm ? FOLL_LONGTERM : 0);
 	unsigned long start = addr & PAGE_MASK;
 	unsigned int want = (offset_in_page(addr) + bytes + PAGE_SIZE - 1) >> PAGE_SHIFT;
 
+	if (longterm && !lock_pages(mm, host, want))
+		return MEMBOX_ST_NO_MEMORY;
 	if (want <= MEMBOX_FEW_PAGES)
 		host->pages = host->few;
 	else
@@ -137,7 +163,7 @@ static int pin_host(struct membox_req *req, unsigned int i)
 	if (!bytes)
 		return MEMBOX_ST_OK;
 	host->is_written = host_is_written(&req->desc, i);
-	ret = pin(host, addr, bytes, may_park(&req->desc));
+	ret = pin(req->ctx->mm, host, addr, bytes, may_park(&req->desc));
 	if (ret)
 		return ret;
 	if (sg_alloc_table_from_pages(&host->table, host->pages, host->npages,
@@ -240,8 +266,10 @@ int membox_packet_map(struct membox_req *req)
 	return MEMBOX_ST_OK;
 }
 
-static void release_host(struct membox_dev *mdev, struct membox_host *host)
+static void release_host(struct membox_ctx *ctx, struct membox_host *host)
 {
+	struct membox_dev *mdev = ctx->mdev;
+
 	for (; host->nsgl; host->nsgl--) {
 		struct membox_sgl_page *page = &host->sgl[host->nsgl - 1];
 
@@ -257,6 +285,7 @@ static void release_host(struct membox_dev *mdev, struct membox_host *host)
 	if (host->npages)
 		unpin_user_pages_dirty_lock(host->pages, host->npages, host->is_written);
 	host->npages = 0;
+	unlock_pages(ctx->mm, host);
 	if (host->pages != host->few)
 		kvfree(host->pages);
 	host->pages = NULL;
@@ -270,7 +299,7 @@ void membox_packet_release(struct membox_req *req)
 
 	might_sleep();
 	for (i = 0; i < MEMBOX_HOSTREFS; i++)
-		release_host(mdev, &req->host[i]);
+		release_host(req->ctx, &req->host[i]);
 	if (req->is_mapped)
 		percpu_ref_put(&mdev->mappings);
 	req->is_mapped = false;

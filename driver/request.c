@@ -7,8 +7,9 @@
  *	   \-> drop (it never was the device's)
  *
  * A context has at most max_outstanding requests, completions not yet read
- * included: who does not read gets nothing more in. ctx->lock covers the counts
- * and the list.
+ * included: who does not read gets nothing more in. And it has at most half of
+ * its queue's commands in flight, so that those who share the queue get some.
+ * ctx->lock covers the counts and the list.
  */
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -28,7 +29,21 @@ void membox_request_exit(void)
 	kmem_cache_destroy(cache);
 }
 
-/* A request of the context: ERR_PTR(-EAGAIN) when it has too many, or -ENOMEM. */
+/* Has the context no more in flight, the caller's request included, than its share of the queue? */
+bool membox_request_in_share(struct membox_ctx *ctx)
+{
+	bool in_share;
+
+	spin_lock(&ctx->lock);
+	in_share = ctx->inflight <= membox_ring_entries(&ctx->queue->ring) / 2;
+	spin_unlock(&ctx->lock);
+	return in_share;
+}
+
+/*
+ * A request of the context, or an ERR_PTR: -EAGAIN when it has so many that its
+ * user must read completions first, or -ENOMEM.
+ */
 struct membox_req *membox_request_new(struct membox_ctx *ctx)
 {
 	struct membox_req *req;

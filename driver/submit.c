@@ -163,6 +163,17 @@ static int take_memory(struct batch *b, struct membox_req *req)
 	return membox_packet_pin(req);
 }
 
+/* Waits until the context is back in its share of the queue. 0, -EAGAIN or -EINTR. */
+static int take_turn(struct batch *b)
+{
+	int ret;
+
+	if (membox_request_in_share(b->ctx))
+		return 0;
+	ret = flush(b);
+	return ret ? ret : batch_wait(b, b->ctx->wait, membox_request_in_share(b->ctx));
+}
+
 /* Takes one packet into the batch. 0, or -errno: it and all after it are not taken. */
 static int take_packet(struct batch *b, const struct membox_packet __user *from)
 {
@@ -188,6 +199,8 @@ static int take_packet(struct batch *b, const struct membox_packet __user *from)
 		end_req(req, MEMBOX_ST_OK);
 		return 0;
 	}
+	if (!ret)
+		ret = take_turn(b);
 	if (!ret)
 		ret = take_memory(b, req);
 	if (ret < 0)

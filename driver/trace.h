@@ -61,8 +61,9 @@ TRACE_EVENT(membox_descriptor,
 			   __entry->addr = d->host.addr;
 			   __entry->nseg = d->host.nseg;),
 	    TP_printk("dev=%d queue=%u cid=%u context=%u op=%#x h=%#x offset=%llu count=%llu addr=%#llx n=%u",
-		      __entry->dev, __entry->queue, __entry->cid, __entry->context, __entry->opcode,
-		      __entry->handle, __entry->offset, __entry->count, __entry->addr, __entry->nseg)
+		      __entry->dev, __entry->queue, __entry->cid, __entry->context,
+		      __entry->opcode, __entry->handle, __entry->offset, __entry->count,
+		      __entry->addr, __entry->nseg)
 );
 
 /* A completion was taken from a completion ring. */

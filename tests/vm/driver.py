@@ -98,11 +98,12 @@ def resets(t, guest):
         guest.box("get again f32 100")
 
 
-def few(t, name, options, append, vectors):
-    """The interface again where interrupts are shared, or the driver polls."""
-    with Fleet(f"driver-{vectors}", kernel=KERNEL, size="128M", files=FILES, options=options, start=False) as fleet:
+def variant(t, name, vectors, options="", append="", devices=()):
+    """The interface again where the machine is another."""
+    with Fleet(f"driver-{name.replace(' ', '-')}", kernel=KERNEL, size="128M", files=FILES, options=options, start=False) as fleet:
         guest = fleet.guests[0]
         guest.append = append
+        guest.devices = [*devices, *guest.devices]
         guest.start()
         guest.insmod()
         with t.case(f"{name}: the driver says so"):
@@ -125,8 +126,9 @@ def main():
         if KERNEL == "debug":
             t.equal(guest.leaks(), "", "kmemleak finds nothing")
         t.equal(fleet.logs(), [], "no complaint in the kernel log")
-    few(t, "one vector", ",vectors=1", "", "1")
-    few(t, "no vector", "", "pci=nomsi", "0")
+    variant(t, "one vector", "1", options=",vectors=1")
+    variant(t, "no vector", "0", append="pci=nomsi")
+    variant(t, "IOMMU", "5", append="intel_iommu=on iommu.strict=1", devices=["-device", "intel-iommu"])
     t.exit()
 
 

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "packet.h"
@@ -472,6 +473,80 @@ static void killed_processes(void)
 	round_trips();
 }
 
+/* The largest batch, parked: more than the context's share of its queue. */
+static void full_queue(void)
+{
+	enum { N = MEMBOX_MAX_BATCH };
+	static struct membox_packet p[N];
+	static struct membox_completion c[N];
+	uint32_t h = param("p.atomic", MEMBOX_I64, 8, 0);
+	struct membox_submit s = { .size = sizeof(s), .packets = (uintptr_t)p, .count = N, .timeout_ns = -1 };
+	struct membox_packet cancel = { .opcode = MEMBOX_OP_CANCEL, .user_data = 6, .word.value = 5 };
+	unsigned int aborted = 0;
+	int got;
+
+	for (int i = 0; i < N; i++)
+		p[i] = (struct membox_packet){ .opcode = MEMBOX_OP_WAIT,
+					       .user_data = 5,
+					       .sub = MEMBOX_GT,
+					       .timeout_us = 60000000,
+					       .handle = { h },
+					       .word.value = 1ULL << 60 };
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	got = ioctl(fd, MEMBOX_IOC_SUBMIT, &s);
+	CHECK(!got && s.submitted > 0 && s.submitted < N, "a full queue takes a part of a batch (%u)", s.submitted);
+	fcntl(fd, F_SETFL, 0);
+	need(submit(&cancel, 1, c, s.submitted + 1) == 0, "CANCEL of all");
+	for (unsigned int i = 0; i <= s.submitted; i++)
+		aborted += c[i].status == MEMBOX_ST_ABORTED;
+	CHECK(aborted == s.submitted, "... which CANCEL ends (%u)", aborted);
+	for (int i = 0; i < N; i++)
+		p[i] = (struct membox_packet){ .opcode = MEMBOX_OP_NOTIFY, .handle = { h } };
+	got = submit(p, N, c, N);
+	for (int i = 0; i < N; i++)
+		got |= c[i].status;
+	CHECK(!got, "a batch of %d that does not park passes", N);
+	close_param(h);
+}
+
+/* A user who may lock little: what may park counts, what does not does not. */
+static int little_locked_memory(void)
+{
+	static uint8_t data[1 << 20];
+	struct rlimit limit = { 65536, 65536 };
+	uint32_t h;
+	struct membox_packet p;
+	struct membox_completion c;
+
+	fd = open_node(O_RDWR);
+	h = param("p.big", MEMBOX_I8, BIG + 64, 0);
+	p = move(MEMBOX_OP_READ, h, MEMBOX_I8, 0, sizeof(data), data);
+	if (setrlimit(RLIMIT_MEMLOCK, &limit) || setresuid(65534, 65534, 65534))
+		return 1;
+	if (run(&p).status)
+		return 2;
+	p.flags = MEMBOX_F_FENCE;
+	c = run(&p);
+	if (c.status != MEMBOX_ST_NO_MEMORY || c.detail != MEMBOX_AT(host.addr))
+		return 3;
+	p.count = 8192;
+	for (int i = 0; i < 100; i++)
+		if (run(&p).status)
+			return 4;
+	return 0;
+}
+
+static void locked_memory(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(little_locked_memory());
+	waitpid(pid, &status, 0);
+	CHECK(status == 0, "RLIMIT_MEMLOCK holds for memory that may stay pinned (%#x)", (unsigned int)status);
+}
+
 static void many_contexts(void)
 {
 	int other[40];
@@ -512,6 +587,8 @@ int main(int argc, char **argv)
 	windows();
 	fork_child();
 	killed_processes();
+	full_queue();
+	locked_memory();
 	many_contexts();
 	close(fd);
 	return finish();
