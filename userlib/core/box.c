@@ -136,7 +136,7 @@ MB_EXPORT int membox_open(const char *uri, const struct membox_open_opts *given,
 {
 	struct membox_open_opts opts;
 	struct membox *box;
-	const char *name;
+	const char *name = NULL;
 	int ret = read_options(given, &opts);
 
 	if (ret)

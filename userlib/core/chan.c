@@ -316,7 +316,7 @@ MB_EXPORT int membox_submit(struct membox_chan *chan, const struct membox_op *op
 		ret = prepare(chan, &ops[i], &f);
 		if (ret)
 			break;
-		alone = fallback || f->parts > 1;
+		alone = fallback || f->parts > 1 || f->refusal;
 		if (alone || b.n == BATCH)
 			ret = flush(chan, &b, &taken);
 		if (ret) {

@@ -45,67 +45,22 @@ static int refuse(struct membox_done *done, int status, uint32_t detail)
 	return status;
 }
 
-static bool past_end(const struct membox_param *param, uint64_t first, uint64_t n)
-{
-	return first > param->count || n > param->count - first;
-}
-
-static bool overlaps(const struct membox_op *op, const struct membox_param *from, uint64_t first)
-{
-	const struct membox_param *to = op->param;
-	uint64_t distance = first > op->first ? first - op->first : op->first - first;
-
-	return from->address == to->address && distance && distance < op->count;
-}
-
-static int check_operands(const struct membox_op *op, struct membox_done *done)
-{
-	unsigned int i;
-
-	if (!(op->param->rights & MEMBOX_WIN_WRITE))
-		return refuse(done, MEMBOX_ST_DENIED, MEMBOX_AT(handle));
-	if (past_end(op->param, op->first, op->count))
-		return refuse(done, MEMBOX_ST_OUT_OF_RANGE, MEMBOX_AT(offset));
-	if (op->from) {
-		if (past_end(op->from, op->from_first, op->count))
-			return refuse(done, MEMBOX_ST_OUT_OF_RANGE, MEMBOX_AT(offset) + 8);
-		if (overlaps(op, op->from, op->from_first))
-			return refuse(done, MEMBOX_ST_OVERLAP, MEMBOX_AT(handle) + 4);
-	}
-	for (i = 0; op->opcode == MEMBOX_OP_WSUM && i < op->nterms; i++) {
-		const struct membox_wsum_term *t = &op->mem.terms[i];
-
-		if (t->param->type != op->mem.terms[0].param->type ||
-		    past_end(t->param, t->first, op->count))
-			return refuse(done, MEMBOX_ST_BAD_TERM, MEMBOX_AT(host.addr));
-		if (overlaps(op, t->param, t->first))
-			return refuse(done, MEMBOX_ST_OVERLAP, MEMBOX_AT(host.addr));
-	}
-	return 0;
-}
-
 /* Shape, host memory, operands: the order of MEMBOX_STATUSES. */
 static int check(struct membox *box, struct mb_flight *f, const struct membox_op *op,
 		 struct membox_done *done)
 {
 	unsigned int i;
-	uint32_t detail;
+	uint32_t detail = 0;
+	int status;
 
 	for (i = 0; i < f->parts; i++) {
-		int status = membox_check_packet(&mb_flight_part(f, i)->packet, ~0ULL,
-						 MEMBOX_MAX_BYTES, &detail);
-
+		status = membox_check_packet(&mb_flight_part(f, i)->packet, ~0ULL,
+					     MEMBOX_MAX_BYTES, &detail);
 		if (status)
 			return refuse(done, status, detail);
 	}
-	if (op->opcode == MEMBOX_OP_ACC && !op->from) {
-		uint64_t bytes = op->count *
-				 membox_type_bytes(mb_flight_part(f, 0)->packet.src_type);
-
-		if (!mb_memory_is_there(box, (uintptr_t)op->mem.source, bytes, false))
-			return refuse(done, MEMBOX_ST_HOST_FAULT, MEMBOX_AT(host.addr));
-	}
-	return check_operands(op, done);
+	status = mb_refusal(box, op, &detail);
+	return status ? refuse(done, status, detail) : 0;
 }
 
 /* ---- the lock ---- */

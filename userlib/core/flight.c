@@ -229,9 +229,14 @@ int mb_flight_prepare(struct mb_flight *f, struct membox *box, const struct memb
 		return mb_fail_status(MEMBOX_ST_TOO_LONG,
 				      "SNAPSHOT of '%s' in a channel (membox_snapshot can)",
 				      op->param->name);
-	if (parts > UINT32_MAX)
-		return mb_fail_status(MEMBOX_ST_OUT_OF_RANGE, "%s of '%s'",
-				      mb_op_name(op->opcode), op->param->name);
+	f->refusal = MEMBOX_ST_OK;
+	if (parts > 1) {
+		f->refusal = mb_refusal(box, op, &f->refusal_detail);
+		if (f->refusal) {
+			parts = 1;
+			each = UINT64_MAX;
+		}
+	}
 	f->user_data = op->user_data;
 	f->param = op->raw ? NULL : op->param;
 	f->opcode = op->opcode;
@@ -300,8 +305,6 @@ void mb_flight_finish(struct mb_flight *f)
 			r->status = c->status;
 			r->detail = c->detail;
 			f->failed = i;
-			if (c->status == MEMBOX_ST_MEDIA_ERROR)
-				r->result += before;
 		}
 		before = r->bytes;
 	}
@@ -336,6 +339,13 @@ int mb_flight_send(struct membox *box, struct mb_lane *lane, struct mb_flight *f
 	unsigned int sent = 0, parts = f->parts, n, i;
 	int ret;
 
+	if (f->refusal) {
+		memset(&f->one.c, 0, sizeof(f->one.c));
+		f->one.c.status = (uint16_t)f->refusal;
+		f->one.c.detail = f->refusal_detail;
+		mb_req_done(&f->one);
+		return 0;
+	}
 	while (sent < parts) {
 		n = parts - sent < BATCH ? parts - sent : BATCH;
 		for (i = 0; i < n; i++)

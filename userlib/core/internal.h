@@ -105,6 +105,8 @@ struct mb_flight {
 	struct membox_term *terms; /* WSUM's lists, one a part: few, or allocated */
 	struct membox_term few[MB_FEW_TERMS];
 	unsigned int failed;	  /* part that result tells of */
+	int refusal;		  /* status: the library refuses it, nothing is sent */
+	uint32_t refusal_detail;
 };
 
 struct membox_chan {
@@ -176,6 +178,9 @@ int mb_flight_send(struct membox *box, struct mb_lane *lane, struct mb_flight *f
 		   const struct mb_wait *wait);
 void mb_flight_finish(struct mb_flight *f); /* all parts ended, or the fallback did it */
 int mb_run(struct membox *box, const struct membox_op *op, struct membox_done *done);
+
+/* refusal.c: an enum membox_status */
+int mb_refusal(struct membox *box, const struct membox_op *op, uint32_t *detail);
 
 /* fallback.c */
 bool mb_needs_fallback(const struct membox *box, const struct membox_op *op);

@@ -328,7 +328,7 @@ struct membox_done {
 	int32_t error;	 /* 0 or -errno */
 	uint32_t status; /* enum membox_status */
 	uint64_t bytes;	 /* done, also before a failure */
-	uint64_t result; /* atomics: old value; waits: value seen; MEDIA_ERROR: offset */
+	uint64_t result; /* atomics: old value; waits: value seen; MEDIA_ERROR: byte of the parameter */
 	uint64_t version; /* of the parameter: read: before, others: after */
 	uint64_t start, end; /* of the box's clock, nanoseconds */
 	uint32_t detail; /* offset in the packet of the field refused */
