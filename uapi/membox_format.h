@@ -65,6 +65,7 @@ struct membox_fmt_area {
 	__u32 entry;	/* bytes of an entry */
 	__u32 per_port; /* entries a port; 0: the area is the box's */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_fmt_area) == 24);
 
 struct membox_fmt_super {
@@ -86,6 +87,7 @@ struct membox_fmt_super {
 	struct membox_fmt_area area[MEMBOX_NR_AREAS];
 	__u8 rsvd[4096 - 104 - 24 * MEMBOX_NR_AREAS];
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_fmt_super) == MEMBOX_FMT_PAGE);
 
 /*
@@ -119,6 +121,7 @@ struct membox_fmt_state {
 	__u64 rsvd1[7];
 	__u8 rsvd2[4096 - 192];
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_fmt_state) == MEMBOX_FMT_PAGE);
 
 /*
@@ -145,6 +148,7 @@ struct membox_fmt_port {
 	__u64 counter[MEMBOX_NR_COUNTERS];
 	__u8 rsvd2[4096 - 320];
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_fmt_port) == MEMBOX_FMT_PAGE);
 #define MEMBOX_PORTF_RDONLY 1ULL
 #define MEMBOX_PORTF_OPERATOR 2ULL
@@ -154,6 +158,7 @@ struct membox_fmt_context {
 	__u64 word; /* generation << 32 | 1 when it is open */
 	__u64 rsvd;
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_fmt_context) == 16);
 
 /*
@@ -167,6 +172,7 @@ struct membox_fmt_handle {
 	__u64 serial; /* of the parameter */
 	__u64 rsvd1;
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_fmt_handle) == 32);
 #define MEMBOX_HANDLE_OPEN 1ULL	      /* bits 0-7: state */
 #define MEMBOX_HANDLE_HOLD 2ULL	      /* keeps the extent, is not a handle */
@@ -177,9 +183,9 @@ MEMBOX_ASSERT(sizeof(struct membox_fmt_handle) == 32);
 /* The number a user holds: generation << 16 | slot. */
 
 /*
- * A parameter. word: 0 for a free entry, else serial << 8 | state, so that one load tells whether an
- * entry still is the parameter that a handle was opened on. `fixed` is written
- * while the entry is free and never again while it is not.
+ * A parameter. word: 0 for a free entry, else serial << 8 | state, so that one
+ * load tells whether an entry still is the parameter that a handle was opened
+ * on. `fixed` is written while the entry is free and never again while it is not.
  */
 enum membox_fmt_param_state {
 	MEMBOX_PST_FREE = 0, /* the whole word is */
@@ -188,6 +194,7 @@ enum membox_fmt_param_state {
 	MEMBOX_PST_REVOKED = 3,  /* the same, and every use of it is refused */
 	MEMBOX_PST_FREEING = 4   /* unreferenced; its bytes are being zeroed */
 };
+
 #define MEMBOX_PST_STATE 0xffULL
 #define MEMBOX_PST_SERIAL_SHIFT 8
 
@@ -209,6 +216,7 @@ struct membox_fmt_param_fixed {
 	__u32 port;	/* that made it: its quota is charged */
 	__u32 rsvd;
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_fmt_param_fixed) == 200);
 
 struct membox_fmt_param {
@@ -221,6 +229,7 @@ struct membox_fmt_param {
 	struct membox_fmt_param_fixed fixed;
 	__u64 rsvd1[2];
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_fmt_param) == 256);
 
 /*
@@ -234,6 +243,7 @@ struct membox_fmt_version {
 	__u64 repair;	/* lock word: recovery settles the counters, writers wait */
 	__u64 watch[MEMBOX_MAX_PORTS / 64]; /* bit: that port has a waiter or subscriber */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_fmt_version) == MEMBOX_FMT_LINE);
 
 /* The stripe of data byte `offset` has lock word number (offset / stripe_bytes) % stripes. */
@@ -241,6 +251,7 @@ struct membox_fmt_stripe {
 	__u64 lock;
 	__u64 rsvd[7];
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_fmt_stripe) == MEMBOX_FMT_LINE);
 
 /* A group. word: serial << 8 | 1 when it is there. */
@@ -254,12 +265,14 @@ struct membox_fmt_group_fixed {
 	__u8 salt[16];
 	__u8 key[32]; /* as a parameter's */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_fmt_group_fixed) == 136);
 
 struct membox_fmt_seat {
 	__u64 word;   /* context generation << 40 | context << 24 | port << 8 | enum membox_seat */
 	__u64 generation; /* of the port */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_fmt_seat) == 16);
 #define MEMBOX_SEAT_STATE 0xffULL
 #define MEMBOX_SEAT_PORT_SHIFT 8
@@ -275,6 +288,7 @@ struct membox_fmt_group {
 	struct membox_fmt_seat seat[MEMBOX_MAX_RANKS];
 	__u8 coll[2048]; /* kept for the collectives in flight */
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_fmt_group) == 4096);
 
 /* A mail. word: seq << 24 | context << 8 | 1 when it is full. */
@@ -287,6 +301,7 @@ struct membox_fmt_mail {
 	char group[MEMBOX_NAME_BYTES];
 	__u8 rsvd[96];
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_fmt_mail) == 256);
 #define MEMBOX_MAIL_CONTEXT_SHIFT 8
 #define MEMBOX_MAIL_SEQ_SHIFT 24
@@ -306,6 +321,7 @@ struct membox_fmt_outcome {
 	__u64 command; /* after a crash: generation of the port << 32 | sequence of the writer */
 	__u64 rsvd[3];
 };
+
 MEMBOX_ASSERT(sizeof(struct membox_fmt_outcome) == 64);
 
 /*
