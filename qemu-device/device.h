@@ -47,6 +47,7 @@ typedef struct MemboxQueue MemboxQueue;
 typedef struct MemboxVec {
     struct iovec *iov;  /* small, or allocated */
     unsigned n, room;
+    MemoryRegion *last; /* of the last piece */
     bool write;         /* the device writes it */
     struct iovec small[4];
 } MemboxVec;

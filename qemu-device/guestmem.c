@@ -79,6 +79,7 @@ void membox_vec_init(MemboxVec *v, bool write)
     v->iov = v->small;
     v->n = 0;
     v->room = ARRAY_SIZE(v->small);
+    v->last = NULL;
     v->write = write;
 }
 
@@ -110,22 +111,25 @@ static uint64_t map_stretch(AddressSpace *as, uint64_t addr, uint64_t len,
     RCU_READ_LOCK_GUARD();
     mr = address_space_translate(as, addr, &xlat, &got, v->write, attrs);
     if (!got || !memory_region_is_ram(mr) ||
-        !memory_access_is_direct(mr, v->write, attrs) || region_is_box(mr)) {
+        !memory_access_is_direct(mr, v->write, attrs)) {
+        return 0;
+    }
+    /* v holds its last region, which was judged when it was new to v. */
+    if (mr != v->last && region_is_box(mr)) {
         return 0;
     }
     host = (uint8_t *)memory_region_get_ram_ptr(mr) + xlat;
-    if (v->n) {
+    if (mr == v->last) {
         struct iovec *last = &v->iov[v->n - 1];
-        ram_addr_t offset;
 
         /* What goes on where the last one ended needs no piece of its own. */
-        if ((uint8_t *)last->iov_base + last->iov_len == host &&
-            memory_region_from_host(last->iov_base, &offset) == mr) {
+        if ((uint8_t *)last->iov_base + last->iov_len == host) {
             last->iov_len += got;
             return got;
         }
     }
     memory_region_ref(mr);
+    v->last = mr;
     vec_append(v, host, got);
     return got;
 }

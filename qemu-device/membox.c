@@ -292,8 +292,6 @@ static void membox_realize(PCIDevice *pdev, Error **errp)
     if (!attach(s, path, errp)) {
         goto fail_box;
     }
-    s->has_iommu =
-        pci_device_iommu_address_space(pdev) != &address_space_memory;
     if (!init_pci(s, errp)) {
         goto fail_attach;
     }

@@ -12,6 +12,8 @@
 #include "qemu/atomic.h"
 #include "qemu/host-utils.h"
 #include "qemu/units.h"
+#include "exec/address-spaces.h"
+#include "hw/pci/pci.h"
 #include "device.h"
 #include "trace.h"
 
@@ -199,6 +201,9 @@ static void enable(MemboxState *s)
     uint32_t detail;
 
     s->enabled = true;
+    /* Not known at realize: the IOMMU may come later on the command line. */
+    s->has_iommu = pci_device_iommu_address_space(PCI_DEVICE(s)) !=
+                   &address_space_memory;
     q = membox_queue_new(s, &args, &status, &detail);
     if (!q) {
         membox_fatal(s);

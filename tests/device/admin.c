@@ -3,6 +3,7 @@
  * admin.c - the administration queue: shapes of its commands, queues made and
  * deleted, ABORT, contexts, and the events of contexts.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "case.h"
@@ -307,6 +308,46 @@ static void events(void)
 	EQUAL(ev.missed, 9);
 }
 
+/* Who made a parameter for itself alone is told by the principal. */
+static void principals(void)
+{
+	const char *box = box_make(BOX_MB);
+	static const struct {
+		const char *principal;
+		uint16_t status;
+	} other[] = {
+		{ ",principal=00112233-4455-6677-8899-aabbccddeeff", MEMBOX_ST_OK },
+		{ ",principal=00112233445566778899aabbccddeeff", MEMBOX_ST_OK },
+		{ ",principal=00112233445566778899aabbccddee00", MEMBOX_ST_DENIED },
+		{ "", MEMBOX_ST_DENIED },
+	};
+	struct membox_param_args a = param_args("private", MEMBOX_F32, 16, 0);
+	struct port *p = port_start(box, "principal=00112233-4455-6677-8899-aabbccddeeff");
+
+	a.mode = 0600;
+	EQUAL(admin(p, 1, MEMBOX_ADM_PARAM_OPEN, &a, sizeof(a)), MEMBOX_ST_OK);
+	port_stop(p);
+	for (unsigned int i = 0; i < sizeof(other) / sizeof(*other); i++) {
+		char options[64];
+
+		snprintf(options, sizeof(options), "port=%u%s", i + 1, other[i].principal);
+		p = port_start(box, options);
+		a = param_args("private", MEMBOX_F32, 16, 0);
+		EQUAL(admin(p, 1, MEMBOX_ADM_PARAM_OPEN, &a, sizeof(a)), other[i].status);
+		port_stop(p);
+	}
+}
+
+static void slices(void)
+{
+	struct port *p = port_start(box_make(BOX_MB), "slice=1M");
+	struct membox_param_args a = param_args("large", MEMBOX_I8, 2 << 20, 0);
+
+	EQUAL(admin(p, 1, MEMBOX_ADM_PARAM_OPEN, &a, sizeof(a)), MEMBOX_ST_QUOTA);
+	a = param_args("small", MEMBOX_I8, 1 << 19, 0);
+	EQUAL(admin(p, 1, MEMBOX_ADM_PARAM_OPEN, &a, sizeof(a)), MEMBOX_ST_OK);
+}
+
 static const struct test_case cases[] = {
 	{ "every misshapen command is told precisely and writes nothing", shapes },
 	{ "queues that make no sense are not created", bad_queues },
@@ -315,5 +356,7 @@ static const struct test_case cases[] = {
 	{ "ABORT ends what it names, and completes after it", aborts },
 	{ "deleting a queue and destroying a context end commands first", ends_commands },
 	{ "a subscriber gets its event and the count of missed ones", events },
+	{ "what a port made for itself is its principal's", principals },
+	{ "a slice bounds what a port makes", slices },
 };
 CASE_MAIN(cases)

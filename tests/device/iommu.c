@@ -61,7 +61,7 @@ static void map(struct iommu *m, uint64_t iova, uint64_t addr, uint64_t rights)
 static struct iommu start(void)
 {
 	struct iommu m = {
-		.p = port_boot(box_make(BOX_MB), "-device intel-iommu -device membox,memdev=box"),
+		.p = port_boot(box_make(BOX_MB), "-device membox,memdev=box -device intel-iommu"),
 	};
 	struct vm *vm = m.p->vm;
 	uint64_t root, context;
