@@ -191,7 +191,8 @@ static void complete(MemboxQueue *q, MemboxAdmin *a)
     }
     membox_unmap(s, &a->host);
     if (!a->executed && a->step != step_refused) {
-        mbe_count(s->engine, MEMBOX_CTR_ADMIN, 1); /* the engine counts its own */
+        /* The engine counts its own. */
+        mbe_count(s->engine, MEMBOX_CTR_ADMIN, 1);
     }
     a->active = false;
     trace_membox_admin_done(s, c.cid, a->d.opcode, c.status, c.detail);
@@ -212,7 +213,7 @@ bool membox_admin_serve(MemboxQueue *q)
     }
     /* Set before the step looks: what ends after that look kicks again. */
     qatomic_set(&a->waiting, true);
-    smp_mb();
+    smp_mb(); /* `waiting` is seen before what the step looks at */
     if (qatomic_load_acquire(&a->pending) || !a->step(s, a)) {
         return false;
     }

@@ -52,6 +52,7 @@ static uint16_t check(MemboxCmd *c, uint32_t *detail, uint64_t *value)
     c->host.write = membox_host_is_written(p->opcode);
     status = membox_resolve(s, &ref, bytes, membox_host_align(p), &c->host,
                             value);
+    qatomic_add(&s->segments, c->host.n);
     if (status) {
         membox_log_error(s, c->queue->id, c->cid, c->context, status, *detail,
                          *value);
@@ -59,17 +60,46 @@ static uint16_t check(MemboxCmd *c, uint32_t *detail, uint64_t *value)
     return status;
 }
 
+/*
+ * A list costs the host memory as long as its command is in flight: when much
+ * is held, nothing more is fetched until it is less.
+ */
+static bool may_fetch(MemboxState *s)
+{
+    if (qatomic_read(&s->segments) <= MEMBOX_LIMIT_SEGMENTS) {
+        return true;
+    }
+    qatomic_set(&s->starved, true);
+    smp_mb(); /* `starved` is seen, or fewer segments are */
+    return qatomic_read(&s->segments) <= MEMBOX_LIMIT_SEGMENTS;
+}
+
+static void give_back(MemboxState *s, uint32_t segments)
+{
+    if (qatomic_sub_fetch(&s->segments, segments) <= MEMBOX_LIMIT_SEGMENTS &&
+        qatomic_xchg(&s->starved, false)) {
+        for (unsigned i = 1; i <= s->queues; i++) {
+            membox_kick(s, i);
+        }
+    }
+}
+
 /* Ends a command: memory first, then the completion, then the accounts. */
 static void finish(MemboxCmd *c, struct membox_completion *done)
 {
     MemboxQueue *q = c->queue;
+    MemboxState *s = q->dev;
     bool aborting = c->aborting;
+    uint32_t segments = c->host.n;
 
-    membox_unmap(q->dev, &c->host);
+    membox_unmap(s, &c->host);
     done->cid = c->cid;
     membox_queue_post(q, done);
     g_free(c);
     membox_cmd_gone(q, aborting);
+    if (segments) {
+        give_back(s, segments);
+    }
 }
 
 static void done(struct mbe_cmd *cmd, const struct membox_completion *result)
@@ -139,7 +169,8 @@ void membox_cmd_ready(struct mbe_queue *order, struct mbe_cmd *cmd)
 bool membox_queue_serve(MemboxQueue *q)
 {
     struct membox_packet batch[MEMBOX_FETCH_BATCH];
-    uint32_t n = membox_queue_fetch(q, batch, MEMBOX_FETCH_BATCH);
+    uint32_t n = may_fetch(q->dev) ?
+                 membox_queue_fetch(q, batch, MEMBOX_FETCH_BATCH) : 0;
 
     if (!n) {
         return false;

@@ -34,12 +34,12 @@
 #define TYPE_MEMBOX "membox"
 OBJECT_DECLARE_SIMPLE_TYPE(MemboxState, MEMBOX)
 
-#define MEMBOX_DEPTH_LOG2 12        /* REG_DEPTH: rings of at most 4096 entries */
+#define MEMBOX_DEPTH_LOG2 12        /* REG_DEPTH: rings of 4096 entries */
 #define MEMBOX_LIMIT_QUEUES 64
 #define MEMBOX_LIMIT_WORKERS 16
 #define MEMBOX_LIMIT_WINDOWS 1024   /* over all devices of a VM */
 #define MEMBOX_FETCH_BATCH 32       /* descriptors fetched in one DMA */
-#define MEMBOX_NO_QUEUE 0xffff      /* of the error log */
+#define MEMBOX_LIMIT_SEGMENTS (1 << 20) /* held, before fetching stops */
 
 typedef struct MemboxQueue MemboxQueue;
 
@@ -206,6 +206,8 @@ struct MemboxState {
     unsigned busy;      /* workers at work */
     QSIMPLEQ_HEAD(, MemboxQueue) runq;
     QSIMPLEQ_HEAD(, MemboxCmd) readyq;
+    uint32_t segments;  /* atomic: pieces of guest memory held by commands */
+    bool starved;       /* atomic: a queue waits for them to become fewer */
     QTAILQ_HEAD(, MemboxRequest) requests;
     QEMUBH *main_bh;
     MemboxQuiesce quiesce;

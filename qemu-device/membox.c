@@ -79,7 +79,8 @@ static bool parse_principal(MemboxState *s, struct mbe_attach_opts *o,
         unsigned i;
 
         for (i = 0; i < sizeof(o->principal); i++) {
-            if (!g_ascii_isxdigit(p[2 * i]) || !g_ascii_isxdigit(p[2 * i + 1])) {
+            if (!g_ascii_isxdigit(p[2 * i]) ||
+                !g_ascii_isxdigit(p[2 * i + 1])) {
                 break;
             }
             sscanf(p + 2 * i, "%2hhx", &o->principal[i]);

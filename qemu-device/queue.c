@@ -52,6 +52,9 @@ static bool ring_reachable(MemboxState *s, uint64_t addr, uint64_t bytes,
 static uint16_t check_geometry(MemboxState *s,
                                const struct membox_queue_args *a, uint32_t *at)
 {
+    const uint64_t sq_bytes = sizeof(struct membox_packet);
+    const uint64_t cq_bytes = sizeof(struct membox_completion);
+
     *at = AT(sq_log2);
     if (a->sq_log2 < 1 || a->sq_log2 > MEMBOX_DEPTH_LOG2) {
         return MEMBOX_ST_BAD_ARGUMENT;
@@ -73,15 +76,11 @@ static uint16_t check_geometry(MemboxState *s,
         return MEMBOX_ST_MISALIGNED;
     }
     *at = AT(sq_addr);
-    if (!ring_reachable(s, a->sq_addr,
-                        (uint64_t)sizeof(struct membox_packet) << a->sq_log2,
-                        false)) {
+    if (!ring_reachable(s, a->sq_addr, sq_bytes << a->sq_log2, false)) {
         return MEMBOX_ST_DMA_FAULT;
     }
     *at = AT(cq_addr);
-    if (!ring_reachable(s, a->cq_addr,
-                        (uint64_t)sizeof(struct membox_completion) << a->cq_log2,
-                        true)) {
+    if (!ring_reachable(s, a->cq_addr, cq_bytes << a->cq_log2, true)) {
         return MEMBOX_ST_DMA_FAULT;
     }
     *at = AT(ctl_addr);

@@ -68,7 +68,7 @@ void membox_window_exit(MemboxState *s)
     }
 }
 
-/* First fit; from 2 MiB up congruent to the file modulo 2 MiB, for huge pages. */
+/* First fit; from 2 MiB up congruent to the file, for huge pages. */
 static bool place(MemboxState *s, MemboxWindow *w, MemboxWindow **before)
 {
     uint64_t align = w->extent.length >= 2 * MiB ? 2 * MiB : 4 * KiB;

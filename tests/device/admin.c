@@ -14,32 +14,33 @@
 static void shapes(void)
 {
 	struct port *p = port_start(box_make(BOX_MB), "");
-	struct membox_packet good = { .opcode = MEMBOX_ADM_INFO, .count = sizeof(struct membox_info), .host.addr = p->page };
+	struct membox_packet good = {
+		.opcode = MEMBOX_ADM_INFO, .count = sizeof(struct membox_info), .host.addr = p->page};
 	static const struct {
 		const char *what;
 		unsigned int at, bytes;
 		uint64_t value;
 		uint16_t status;
 	} bad[] = {
-		{ "opcode of a packet", 0, 1, MEMBOX_OP_READ, MEMBOX_ST_BAD_OPCODE },
-		{ "opcode in a gap", 0, 1, 0x83, MEMBOX_ST_BAD_OPCODE },
-		{ "opcode past the end", 0, 1, 0xff, MEMBOX_ST_BAD_OPCODE },
-		{ "region", 0, 1, MEMBOX_ADM_REGION_ADD, MEMBOX_ST_UNSUPPORTED },
-		{ "flag", 4, 2, MEMBOX_F_FENCE, MEMBOX_ST_BAD_FLAG },
-		{ "src_type", 16, 1, 1, MEMBOX_ST_RESERVED },
-		{ "timeout", 20, 4, 1, MEMBOX_ST_RESERVED },
-		{ "handle", 36, 4, 1, MEMBOX_ST_RESERVED },
-		{ "offset", 72, 8, 1, MEMBOX_ST_RESERVED },
-		{ "key", 88, 4, 1, MEMBOX_ST_RESERVED },
-		{ "nseg", 92, 4, 1, MEMBOX_ST_RESERVED },
-		{ "tail", 120, 8, 1, MEMBOX_ST_RESERVED },
-		{ "no bytes", 24, 8, 0, MEMBOX_ST_ZERO_LENGTH },
-		{ "too many bytes", 24, 8, 4097, MEMBOX_ST_TOO_LONG },
-		{ "far too many", 24, 8, ~0ULL, MEMBOX_ST_TOO_LONG },
-		{ "wraps", 80, 8, ~7ULL, MEMBOX_ST_OFFSET_OVERFLOW },
-		{ "misaligned", 80, 8, (1 << 24) + 4, MEMBOX_ST_MISALIGNED },
-		{ "nowhere", 80, 8, 1ULL << 40, MEMBOX_ST_DMA_FAULT },
-		{ "registers", 80, 8, BAR0, MEMBOX_ST_DMA_FAULT },
+		{"opcode of a packet", 0, 1, MEMBOX_OP_READ, MEMBOX_ST_BAD_OPCODE},
+		{"opcode in a gap", 0, 1, 0x83, MEMBOX_ST_BAD_OPCODE},
+		{"opcode past the end", 0, 1, 0xff, MEMBOX_ST_BAD_OPCODE},
+		{"region", 0, 1, MEMBOX_ADM_REGION_ADD, MEMBOX_ST_UNSUPPORTED},
+		{"flag", 4, 2, MEMBOX_F_FENCE, MEMBOX_ST_BAD_FLAG},
+		{"src_type", 16, 1, 1, MEMBOX_ST_RESERVED},
+		{"timeout", 20, 4, 1, MEMBOX_ST_RESERVED},
+		{"handle", 36, 4, 1, MEMBOX_ST_RESERVED},
+		{"offset", 72, 8, 1, MEMBOX_ST_RESERVED},
+		{"key", 88, 4, 1, MEMBOX_ST_RESERVED},
+		{"nseg", 92, 4, 1, MEMBOX_ST_RESERVED},
+		{"tail", 120, 8, 1, MEMBOX_ST_RESERVED},
+		{"no bytes", 24, 8, 0, MEMBOX_ST_ZERO_LENGTH},
+		{"too many bytes", 24, 8, 4097, MEMBOX_ST_TOO_LONG},
+		{"far too many", 24, 8, ~0ULL, MEMBOX_ST_TOO_LONG},
+		{"wraps", 80, 8, ~7ULL, MEMBOX_ST_OFFSET_OVERFLOW},
+		{"misaligned", 80, 8, (1 << 24) + 4, MEMBOX_ST_MISALIGNED},
+		{"nowhere", 80, 8, 1ULL << 40, MEMBOX_ST_DMA_FAULT},
+		{"registers", 80, 8, BAR0, MEMBOX_ST_DMA_FAULT},
 	};
 	struct membox_completion c;
 	struct membox_info *info = vm_at(p->vm, p->page);
@@ -52,7 +53,8 @@ static void shapes(void)
 
 		memcpy((uint8_t *)&d + bad[i].at, &bad[i].value, bad[i].bytes);
 		d.user_data = i;
-		if (admin_full(p, &d, &c) != bad[i].status || c.detail != detail || c.user_data != i || c.bytes)
+		if (admin_full(p, &d, &c) != bad[i].status || c.detail != detail || c.user_data != i ||
+		    c.bytes)
 			case_fail("%s: status %u, detail %u", bad[i].what, c.status, c.detail);
 	}
 	EQUAL(info->abi, 0); /* none of them wrote */
@@ -84,7 +86,8 @@ static void bad_queues(void)
 {
 	struct port *p = port_start(box_make(BOX_MB), "queues=3");
 	struct pair q;
-	struct membox_queue_args good = { .size = sizeof(good), .queue = 2, .vector = 1, .sq_log2 = 3, .cq_log2 = 4 };
+	struct membox_queue_args good = {
+		.size = sizeof(good), .queue = 2, .vector = 1, .sq_log2 = 3, .cq_log2 = 4};
 #define AT(field) offsetof(struct membox_queue_args, field), sizeof(good.field)
 	const struct {
 		const char *what;
@@ -92,27 +95,27 @@ static void bad_queues(void)
 		uint64_t value;
 		uint16_t status;
 	} bad[] = {
-		{ "size", AT(size), 39, MEMBOX_ST_BAD_ARGUMENT },
-		{ "size over count", AT(size), 41, MEMBOX_ST_BAD_ARGUMENT },
-		{ "flag", AT(flags), 2, MEMBOX_ST_BAD_FLAG },
-		{ "user queue", AT(flags), MEMBOX_QUEUE_USER, MEMBOX_ST_UNSUPPORTED },
-		{ "context", AT(context), 1, MEMBOX_ST_BAD_ARGUMENT },
-		{ "queue 0", AT(queue), 0, MEMBOX_ST_BAD_QUEUE },
-		{ "queue 4", AT(queue), 4, MEMBOX_ST_BAD_QUEUE },
-		{ "queue 65535", AT(queue), 0xffff, MEMBOX_ST_BAD_QUEUE },
-		{ "there already", AT(queue), 1, MEMBOX_ST_QUEUE_EXISTS },
-		{ "vector", AT(vector), 4, MEMBOX_ST_BAD_ARGUMENT },
-		{ "sq_log2 0", AT(sq_log2), 0, MEMBOX_ST_BAD_ARGUMENT },
-		{ "sq_log2 13", AT(sq_log2), 13, MEMBOX_ST_BAD_ARGUMENT },
-		{ "cq_log2 less", AT(cq_log2), 2, MEMBOX_ST_BAD_ARGUMENT },
-		{ "cq_log2 13", AT(cq_log2), 13, MEMBOX_ST_BAD_ARGUMENT },
-		{ "sq_addr", AT(sq_addr), 0x1000800, MEMBOX_ST_MISALIGNED },
-		{ "cq_addr", AT(cq_addr), 0x1000800, MEMBOX_ST_MISALIGNED },
-		{ "ctl_addr", AT(ctl_addr), 0x1000840, MEMBOX_ST_MISALIGNED },
-		{ "sq nowhere", AT(sq_addr), 1ULL << 40, MEMBOX_ST_DMA_FAULT },
-		{ "cq nowhere", AT(cq_addr), 1ULL << 40, MEMBOX_ST_DMA_FAULT },
-		{ "ctl nowhere", AT(ctl_addr), 1ULL << 40, MEMBOX_ST_DMA_FAULT },
-		{ "sq reaches out of memory", AT(sq_addr), 0, MEMBOX_ST_DMA_FAULT },
+		{"size", AT(size), 39, MEMBOX_ST_BAD_ARGUMENT},
+		{"size over count", AT(size), 41, MEMBOX_ST_BAD_ARGUMENT},
+		{"flag", AT(flags), 2, MEMBOX_ST_BAD_FLAG},
+		{"user queue", AT(flags), MEMBOX_QUEUE_USER, MEMBOX_ST_UNSUPPORTED},
+		{"context", AT(context), 1, MEMBOX_ST_BAD_ARGUMENT},
+		{"queue 0", AT(queue), 0, MEMBOX_ST_BAD_QUEUE},
+		{"queue 4", AT(queue), 4, MEMBOX_ST_BAD_QUEUE},
+		{"queue 65535", AT(queue), 0xffff, MEMBOX_ST_BAD_QUEUE},
+		{"there already", AT(queue), 1, MEMBOX_ST_QUEUE_EXISTS},
+		{"vector", AT(vector), 4, MEMBOX_ST_BAD_ARGUMENT},
+		{"sq_log2 0", AT(sq_log2), 0, MEMBOX_ST_BAD_ARGUMENT},
+		{"sq_log2 13", AT(sq_log2), 13, MEMBOX_ST_BAD_ARGUMENT},
+		{"cq_log2 less", AT(cq_log2), 2, MEMBOX_ST_BAD_ARGUMENT},
+		{"cq_log2 13", AT(cq_log2), 13, MEMBOX_ST_BAD_ARGUMENT},
+		{"sq_addr", AT(sq_addr), 0x1000800, MEMBOX_ST_MISALIGNED},
+		{"cq_addr", AT(cq_addr), 0x1000800, MEMBOX_ST_MISALIGNED},
+		{"ctl_addr", AT(ctl_addr), 0x1000840, MEMBOX_ST_MISALIGNED},
+		{"sq nowhere", AT(sq_addr), 1ULL << 40, MEMBOX_ST_DMA_FAULT},
+		{"cq nowhere", AT(cq_addr), 1ULL << 40, MEMBOX_ST_DMA_FAULT},
+		{"ctl nowhere", AT(ctl_addr), 1ULL << 40, MEMBOX_ST_DMA_FAULT},
+		{"sq reaches out of memory", AT(sq_addr), 0, MEMBOX_ST_DMA_FAULT},
 	};
 #undef AT
 	struct membox_queue_args a;
@@ -144,7 +147,8 @@ static void bad_queues(void)
 	EQUAL(admin(p, 0, MEMBOX_ADM_QUEUE_CREATE, &a, sizeof(a)), MEMBOX_ST_OK);
 	EQUAL(q.ctl->sq_head, 0);
 	EQUAL(q.ctl->halted, 0);
-	EQUAL(pair_run(&q, &(struct membox_packet){ .opcode = MEMBOX_OP_FENCE, .context = 1 }, NULL), MEMBOX_ST_OK);
+	EQUAL(pair_run(&q, &(struct membox_packet){.opcode = MEMBOX_OP_FENCE, .context = 1}, NULL),
+	      MEMBOX_ST_OK);
 	EQUAL(pair_delete(&q), MEMBOX_ST_OK);
 	EQUAL(pair_delete(&q), MEMBOX_ST_BAD_QUEUE);
 }
@@ -157,7 +161,7 @@ static void published_before(void)
 	struct pair q;
 
 	pair_init(p, &q, 2, 3, 3);
-	pair_put(&q, &(struct membox_packet){ .opcode = MEMBOX_OP_FENCE, .context = 1 });
+	pair_put(&q, &(struct membox_packet){.opcode = MEMBOX_OP_FENCE, .context = 1});
 	q.ctl->sq_tail = 1;
 	EQUAL(pair_create(&q, 2), MEMBOX_ST_OK);
 	pair_take(&q, &c);
@@ -198,9 +202,11 @@ static void waits(void)
 	EQUAL(pair_run(&p->io, &w, &c), MEMBOX_ST_TIMED_OUT);
 }
 
-static uint16_t abort_commands(struct port *p, unsigned int queue, uint16_t cid, uint16_t context, uint32_t *found)
+static uint16_t abort_commands(struct port *p, unsigned int queue, uint16_t cid, uint16_t context,
+			       uint32_t *found)
 {
-	struct membox_abort_args a = { .size = sizeof(a), .queue = (uint16_t)queue, .cid = cid, .context = context };
+	struct membox_abort_args a = {
+		.size = sizeof(a), .queue = (uint16_t)queue, .cid = cid, .context = context};
 	uint16_t status = admin(p, 0, MEMBOX_ADM_ABORT, &a, sizeof(a));
 
 	*found = a.found;
@@ -241,7 +247,7 @@ static void aborts(void)
 static void ends_commands(void)
 {
 	struct port *p = port_start(box_make(BOX_MB), "");
-	struct membox_ctx_args ctx = { .size = sizeof(ctx), .context = 1 };
+	struct membox_ctx_args ctx = {.size = sizeof(ctx), .context = 1};
 	uint32_t h = param(p, "flag", MEMBOX_I64, 1, 0);
 	struct membox_packet w = wait_for(h, 5, 600000000);
 	struct membox_completion c;
@@ -276,9 +282,9 @@ static void events(void)
 	struct mbe *e = box_attach(box);
 	struct port *p = port_start(box, "");
 	uint32_t h = param(p, "watched", MEMBOX_I64, 1, 0), peer = box_param(e, "watched", MEMBOX_I64, 1, 0);
-	struct membox_handle_args sub = { .size = sizeof(sub), .handle = h, .value = 1 };
-	struct membox_event ev = { .size = sizeof(ev) };
-	struct membox_packet n = { .opcode = MEMBOX_OP_NOTIFY, .handle = { peer } };
+	struct membox_handle_args sub = {.size = sizeof(sub), .handle = h, .value = 1};
+	struct membox_event ev = {.size = sizeof(ev)};
+	struct membox_packet n = {.opcode = MEMBOX_OP_NOTIFY, .handle = {peer}};
 	uint64_t end = now_ms() + 10000;
 
 	msix_setup(p);
@@ -316,10 +322,10 @@ static void principals(void)
 		const char *principal;
 		uint16_t status;
 	} other[] = {
-		{ ",principal=00112233-4455-6677-8899-aabbccddeeff", MEMBOX_ST_OK },
-		{ ",principal=00112233445566778899aabbccddeeff", MEMBOX_ST_OK },
-		{ ",principal=00112233445566778899aabbccddee00", MEMBOX_ST_DENIED },
-		{ "", MEMBOX_ST_DENIED },
+		{",principal=00112233-4455-6677-8899-aabbccddeeff", MEMBOX_ST_OK},
+		{",principal=00112233445566778899aabbccddeeff", MEMBOX_ST_OK},
+		{",principal=00112233445566778899aabbccddee00", MEMBOX_ST_DENIED},
+		{"", MEMBOX_ST_DENIED},
 	};
 	struct membox_param_args a = param_args("private", MEMBOX_F32, 16, 0);
 	struct port *p = port_start(box, "principal=00112233-4455-6677-8899-aabbccddeeff");
@@ -349,14 +355,14 @@ static void slices(void)
 }
 
 static const struct test_case cases[] = {
-	{ "every misshapen command is told precisely and writes nothing", shapes },
-	{ "queues that make no sense are not created", bad_queues },
-	{ "descriptors published before the queue was created are executed", published_before },
-	{ "WAIT parks until another port stores the word, or its time is over", waits },
-	{ "ABORT ends what it names, and completes after it", aborts },
-	{ "deleting a queue and destroying a context end commands first", ends_commands },
-	{ "a subscriber gets its event and the count of missed ones", events },
-	{ "what a port made for itself is its principal's", principals },
-	{ "a slice bounds what a port makes", slices },
+	{"every misshapen command is told precisely and writes nothing", shapes},
+	{"queues that make no sense are not created", bad_queues},
+	{"descriptors published before the queue was created are executed", published_before},
+	{"WAIT parks until another port stores the word, or its time is over", waits},
+	{"ABORT ends what it names, and completes after it", aborts},
+	{"deleting a queue and destroying a context end commands first", ends_commands},
+	{"a subscriber gets its event and the count of missed ones", events},
+	{"what a port made for itself is its principal's", principals},
+	{"a slice bounds what a port makes", slices},
 };
 CASE_MAIN(cases)

@@ -15,9 +15,9 @@ struct test_case {
 
 /* Runs them all; the exit status of main. argv[1]: only cases with this text. */
 int case_main(int argc, char **argv, const struct test_case *cases, unsigned int n);
-#define CASE_MAIN(cases)                                                           \
-	int main(int argc, char **argv)                                            \
-	{                                                                          \
+#define CASE_MAIN(cases)                                                               \
+	int main(int argc, char **argv)                                                \
+	{                                                                              \
 		return case_main(argc, argv, cases, sizeof(cases) / sizeof(*(cases))); \
 	}
 
@@ -26,18 +26,18 @@ __attribute__((format(printf, 1, 2))) void case_note(const char *format, ...);
 /* Called with arg when the case has ended, latest first. */
 void case_defer(void (*undo)(void *arg), void *arg);
 
-#define CHECK(cond)                                                                       \
-	do {                                                                              \
-		if (!(cond))                                                              \
-			case_fail("%s:%d: not so: %s", __FILE__, __LINE__, #cond);        \
+#define CHECK(cond)                                                                \
+	do {                                                                       \
+		if (!(cond))                                                       \
+			case_fail("%s:%d: not so: %s", __FILE__, __LINE__, #cond); \
 	} while (0)
-#define EQUAL(got, wanted)                                                                \
-	do {                                                                              \
-		unsigned long long got_ = (unsigned long long)(got);                      \
-		unsigned long long wanted_ = (unsigned long long)(wanted);                \
-		if (got_ != wanted_)                                                      \
-			case_fail("%s:%d: %s is %llu (0x%llx), not %llu (0x%llx)", __FILE__, \
-				  __LINE__, #got, got_, got_, wanted_, wanted_);          \
+#define EQUAL(got, wanted)                                                                                   \
+	do {                                                                                                 \
+		unsigned long long got_ = (unsigned long long)(got);                                         \
+		unsigned long long wanted_ = (unsigned long long)(wanted);                                   \
+		if (got_ != wanted_)                                                                         \
+			case_fail("%s:%d: %s is %llu (0x%llx), not %llu (0x%llx)", __FILE__, __LINE__, #got, \
+				  got_, got_, wanted_, wanted_);                                             \
 	} while (0)
 
 #endif

@@ -13,9 +13,9 @@
 #include "port.h"
 
 #define BOX_MB 64
-#define ARENA (4ULL << 20) /* what bad commands may name */
+#define ARENA  (4ULL << 20) /* what bad commands may name */
 #define CANARY (4ULL << 20) /* what none names */
-#define STEPS 1500
+#define STEPS  1500
 
 struct foe {
 	struct port *p;
@@ -32,8 +32,9 @@ static uint32_t dice(struct foe *f, uint32_t sides)
 
 static uint64_t odd_number(struct foe *f)
 {
-	static const uint64_t numbers[] = { 0, 1, 2, 3, 7, 8, 63, 64, 255, 4095, 4096, 65537, 1 << 28, 1ULL << 31,
-					    1ULL << 32, 1ULL << 40, 1ULL << 63, ~0ULL, ~7ULL, ~4095ULL };
+	static const uint64_t numbers[] = {
+		0,    1,     2,       3,          7,          8,          63,         64,    255,   4095,
+		4096, 65537, 1 << 28, 1ULL << 31, 1ULL << 32, 1ULL << 40, 1ULL << 63, ~0ULL, ~7ULL, ~4095ULL};
 
 	return numbers[dice(f, sizeof(numbers) / sizeof(*numbers))] + dice(f, 3) - 1;
 }
@@ -65,7 +66,8 @@ static void scribble_list(struct foe *f)
 		e[i].addr = address(f);
 		e[i].len = dice(f, 4) ? dice(f, 4096) : (uint32_t)odd_number(f);
 		/* what lies past the arena's end is not the guest's to lose */
-		if (e[i].addr >= f->arena && e[i].addr < f->arena + ARENA && e[i].addr + e[i].len > f->arena + ARENA)
+		if (e[i].addr >= f->arena && e[i].addr < f->arena + ARENA &&
+		    e[i].addr + e[i].len > f->arena + ARENA)
 			e[i].len = 1;
 		e[i].flags = dice(f, 20) ? 0 : dice(f, 4);
 	}
@@ -132,7 +134,7 @@ static void administer(struct foe *f)
 {
 	struct pair *q = &f->p->admin;
 	uint64_t page = f->arena + (dice(f, 1024) << 12);
-	struct membox_packet d = { .host.addr = page };
+	struct membox_packet d = {.host.addr = page};
 	uint32_t *words = vm_at(f->p->vm, page);
 
 	drain(q);
@@ -219,19 +221,20 @@ static void lie(struct foe *f)
 
 static void open_again(struct foe *f)
 {
-	static const char *const names[] = { "a", "b", "c", "d" };
+	static const char *const names[] = {"a", "b", "c", "d"};
 
 	port_enable(f->p);
 	port_queues(f->p);
 	for (unsigned int i = 0; i < 4; i++)
-		f->h[i] = param(f->p, names[i], i == 3 ? MEMBOX_I64 : MEMBOX_F32, 8192, MEMBOX_PARAM_MAPPABLE);
+		f->h[i] =
+			param(f->p, names[i], i == 3 ? MEMBOX_I64 : MEMBOX_F32, 8192, MEMBOX_PARAM_MAPPABLE);
 }
 
 static void hostile(uint32_t seed)
 {
 	const char *box = box_make(BOX_MB);
 	struct mbe *e = box_attach(box);
-	struct foe f = { .seed = seed };
+	struct foe f = {.seed = seed};
 	uint64_t first;
 	const uint8_t *canary;
 
@@ -284,7 +287,7 @@ static void hostile(uint32_t seed)
 		EQUAL(canary[i], 0xa5);
 	f.p->vm->next = first;
 	open_again(&f);
-	EQUAL(pair_run(&f.p->io, &(struct membox_packet){ .opcode = MEMBOX_OP_FENCE, .context = 1 }, NULL), 0);
+	EQUAL(pair_run(&f.p->io, &(struct membox_packet){.opcode = MEMBOX_OP_FENCE, .context = 1}, NULL), 0);
 	EQUAL(mbe_fsck(e, NULL, NULL), 0);
 	port_stop(f.p);
 }
@@ -300,7 +303,7 @@ static void seed2(void)
 }
 
 static const struct test_case cases[] = {
-	{ "a hostile guest harms nobody, seed 1", seed1 },
-	{ "a hostile guest harms nobody, seed 2", seed2 },
+	{"a hostile guest harms nobody, seed 1", seed1},
+	{"a hostile guest harms nobody, seed 2", seed2},
 };
 CASE_MAIN(cases)

@@ -9,12 +9,12 @@
 #include "port.h"
 
 #define BOX_MB 64
-#define VTD 0xfed90000ULL
-#define PAGE 4096ULL
+#define VTD    0xfed90000ULL
+#define PAGE   4096ULL
 #define MAPPED (64ULL << 20) /* identity below this, but for what a case changes */
-#define FRESH 0x40000000ULL  /* addresses that nothing is at yet */
+#define FRESH  0x40000000ULL /* addresses that nothing is at yet */
 
-#define READS 1ULL
+#define READS  1ULL
 #define WRITES 2ULL
 
 struct iommu {
@@ -147,7 +147,7 @@ static void ring_unmapped(void)
 
 	*leaf(&m, m.p->io.sq_addr) = 0;
 	invalidate(&m);
-	pair_put(&m.p->io, &(struct membox_packet){ .opcode = MEMBOX_OP_FENCE, .context = 1 });
+	pair_put(&m.p->io, &(struct membox_packet){.opcode = MEMBOX_OP_FENCE, .context = 1});
 	pair_publish(&m.p->io);
 	while (!__atomic_load_n(&m.p->io.ctl->halted, __ATOMIC_ACQUIRE) && now_ms() < end)
 		nap();
@@ -185,9 +185,9 @@ static void resets(void)
 }
 
 static const struct test_case cases[] = {
-	{ "addresses are translated", translated },
-	{ "what is not mapped faults, is reported, and moves nothing", faults },
-	{ "a ring that is unmapped halts its queue", ring_unmapped },
-	{ "resets behind an IOMMU end", resets },
+	{"addresses are translated", translated},
+	{"what is not mapped faults, is reported, and moves nothing", faults},
+	{"a ring that is unmapped halts its queue", ring_unmapped},
+	{"resets behind an IOMMU end", resets},
 };
 CASE_MAIN(cases)

@@ -16,7 +16,7 @@
 #include "port.h"
 
 #define BOX_MB 64
-#define BIG (16ULL << 20)
+#define BIG    (16ULL << 20)
 
 /* ---- QEMU's monitor ---- */
 
@@ -64,8 +64,8 @@ static void monitor_do(const char *command, const char *answer)
 /* Boots with a monitor, in the box's directory of the VM. */
 static struct port *boot(const char *box, const char *devices)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	struct timeval patience = { .tv_sec = 30 };
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct timeval patience = {.tv_sec = 30};
 	char extra[512];
 	struct port *p;
 
@@ -109,7 +109,8 @@ static void stop_drains(void)
 	struct port *p = boot_device(box);
 	uint32_t h = param(p, "big", MEMBOX_I8, BIG, 0), peer = box_param(e, "flag", MEMBOX_I64, 1, 0);
 	struct membox_packet r = packet_io(MEMBOX_OP_READ, h, MEMBOX_I8, 0, BIG, vm_alloc(p->vm, BIG, 4096));
-	struct membox_packet w = packet_io(MEMBOX_OP_WAIT, param(p, "flag", MEMBOX_I64, 1, 0), MEMBOX_I64, 0, 0, 0);
+	struct membox_packet w =
+		packet_io(MEMBOX_OP_WAIT, param(p, "flag", MEMBOX_I64, 1, 0), MEMBOX_I64, 0, 0, 0);
 	struct membox_packet store = packet_io(MEMBOX_OP_WRITE, peer, MEMBOX_I64, 0, 1, 0);
 	struct membox_completion c;
 	uint64_t one = 1, before;
@@ -167,8 +168,8 @@ static void reset_while_stopped(void)
 /* ---- hot plug, as ACPI does it ---- */
 
 #define ACPI_HOTPLUG 0xcc0
-#define ACPI_EJECT 8
-#define ACPI_SELECT 0x10
+#define ACPI_EJECT   8
+#define ACPI_SELECT  0x10
 
 static void unplug(struct port *p)
 {
@@ -211,10 +212,11 @@ static void unplug_in_flight(void)
 {
 	const char *box = box_make(BOX_MB);
 	struct mbe *e = box_attach(box);
-	struct port *p = boot(box, "-device pcie-root-port,id=rp,addr=1 -device membox,memdev=box,bus=rp,id=m,port=4");
+	struct port *p =
+		boot(box, "-device pcie-root-port,id=rp,addr=1 -device membox,memdev=box,bus=rp,id=m,port=4");
 
 	for (int round = 0; round < 3; round++) {
-		struct membox_window_args w = { .size = sizeof(w), .prot = 3 };
+		struct membox_window_args w = {.size = sizeof(w), .prot = 3};
 		struct membox_packet r;
 
 		map_behind(p);
@@ -231,7 +233,8 @@ static void unplug_in_flight(void)
 		EQUAL(mbe_port_state(e, 4), MEMBOX_PORT_FREE);
 		EQUAL(cfg_read(p->vm, p->devfn, 0, 4), ~0U);
 		monitor_do("\"device_add\",\"arguments\":{\"driver\":\"membox\",\"memdev\":\"box\","
-			   "\"bus\":\"rp\",\"id\":\"m\",\"port\":\"4\"}", "return");
+			   "\"bus\":\"rp\",\"id\":\"m\",\"port\":\"4\"}",
+			   "return");
 	}
 	EQUAL(mbe_fsck(e, NULL, NULL), 0);
 }
@@ -240,8 +243,8 @@ static void unplug_in_flight(void)
 
 static void trace_order(void)
 {
-	static const char *const steps[] = { "membox_doorbell",	  "membox_queue_fetch", "membox_descriptor",
-					     "membox_dma_map",	  "membox_complete",	"membox_irq" };
+	static const char *const steps[] = {"membox_doorbell", "membox_queue_fetch", "membox_descriptor",
+					    "membox_dma_map",  "membox_complete",    "membox_irq"};
 	struct port *p = port_boot(box_make(BOX_MB), "-trace membox_* -device membox,memdev=box");
 	struct membox_packet w;
 	struct membox_completion c;
@@ -253,7 +256,8 @@ static void trace_order(void)
 	port_enable(p);
 	port_queues(p);
 	msix_setup(p);
-	w = packet_io(MEMBOX_OP_WRITE, param(p, "x", MEMBOX_I8, 64, 0), MEMBOX_I8, 0, 64, vm_alloc(p->vm, 4096, 4096));
+	w = packet_io(MEMBOX_OP_WRITE, param(p, "x", MEMBOX_I8, 64, 0), MEMBOX_I8, 0, 64,
+		      vm_alloc(p->vm, 4096, 4096));
 	snprintf(path, sizeof(path), "%s/log", p->vm->dir);
 	fd = open(path, O_RDONLY);
 	lseek(fd, 0, SEEK_END);
@@ -275,9 +279,9 @@ static void trace_order(void)
 }
 
 static const struct test_case cases[] = {
-	{ "stopping the VM drains, and parked commands go on with it", stop_drains },
-	{ "a stopped VM can be reset", reset_while_stopped },
-	{ "the device is unplugged in mid-flight and plugged again", unplug_in_flight },
-	{ "the trace tells the way of a command in its order", trace_order },
+	{"stopping the VM drains, and parked commands go on with it", stop_drains},
+	{"a stopped VM can be reset", reset_while_stopped},
+	{"the device is unplugged in mid-flight and plugged again", unplug_in_flight},
+	{"the trace tells the way of a command in its order", trace_order},
 };
 CASE_MAIN(cases)

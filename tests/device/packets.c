@@ -10,7 +10,7 @@
 #include "case.h"
 #include "port.h"
 
-#define BOX_MB 64
+#define BOX_MB   64
 #define ELEMENTS 256
 
 static struct {
@@ -18,11 +18,11 @@ static struct {
 	struct mbe *e;
 	struct good_env env;
 	uint64_t caps;
-	uint32_t peer[5];	/* handles of this process on them */
+	uint32_t peer[5]; /* handles of this process on them */
 	unsigned int faults, pairs;
 } world;
 
-static const char *const names[] = { "p0", "p1", "p2", "p3", "word" };
+static const char *const names[] = {"p0", "p1", "p2", "p3", "word"};
 
 /* Parameters of one type, and a word; memory that packets name. */
 static void world_make(uint8_t type)
@@ -80,8 +80,7 @@ static void send(const struct membox_packet *p, uint16_t status, uint32_t detail
 
 	d.user_data = 0xabcdef0123456789;
 	pair_run(&world.p->io, &d, &c);
-	if (c.status != status || c.detail != detail || c.user_data != d.user_data ||
-	    (status && c.bytes))
+	if (c.status != status || c.detail != detail || c.user_data != d.user_data || (status && c.bytes))
 		case_fail("%s, %s: status %u detail %u bytes %llu, expected %u and %u", kind, what, c.status,
 			  c.detail, (unsigned long long)c.bytes, status, detail);
 }
@@ -174,7 +173,7 @@ static void i32_packets(void)
 
 static void foreign_opcodes(void)
 {
-	struct membox_packet d = { .context = 1 };
+	struct membox_packet d = {.context = 1};
 
 	world_make(MEMBOX_F32);
 	d.opcode = MEMBOX_OP_CANCEL;
@@ -208,7 +207,7 @@ static void regions(void)
 
 static void close_handle(unsigned int context, uint32_t handle)
 {
-	struct membox_handle_args a = { .size = sizeof(a), .handle = handle };
+	struct membox_handle_args a = {.size = sizeof(a), .handle = handle};
 
 	EQUAL(admin(world.p, context, MEMBOX_ADM_PARAM_CLOSE, &a, sizeof(a)), MEMBOX_ST_OK);
 }
@@ -224,8 +223,8 @@ static uint32_t read_only_handle(const char *name)
 
 static void operands(void)
 {
-	struct membox_ctx_args ctx = { .size = sizeof(ctx), .context = 2 };
-	struct membox_handle_args h = { .size = sizeof(h) };
+	struct membox_ctx_args ctx = {.size = sizeof(ctx), .context = 2};
+	struct membox_handle_args h = {.size = sizeof(h)};
 	struct membox_packet good, bad;
 	uint32_t closed, foreign, destroyed, constant;
 	struct membox_param_args a;
@@ -316,7 +315,7 @@ static void terms(void)
 	good.list.nterms = 3;
 	t = vm_at(world.p->vm, world.env.host);
 	for (unsigned int i = 0; i < 3; i++)
-		t[i] = (struct membox_term){ .handle = world.env.param[1 + i], .a = GOOD_ONE };
+		t[i] = (struct membox_term){.handle = world.env.param[1 + i], .a = GOOD_ONE};
 	send(&good, MEMBOX_ST_OK, 0, "WSUM", "good");
 	unchanged(NULL);
 	bad = good;
@@ -337,11 +336,11 @@ static void terms(void)
 }
 
 static const struct test_case cases[] = {
-	{ "every fault and pair of faults of float packets is told precisely", f32_packets },
-	{ "every fault and pair of faults of integer packets is told precisely", i32_packets },
-	{ "opcodes that are not a packet's are refused", foreign_opcodes },
-	{ "regions are refused: the device has none", regions },
-	{ "bad operands are told after everything else, 0 first", operands },
-	{ "a bad term is told by its number", terms },
+	{"every fault and pair of faults of float packets is told precisely", f32_packets},
+	{"every fault and pair of faults of integer packets is told precisely", i32_packets},
+	{"opcodes that are not a packet's are refused", foreign_opcodes},
+	{"regions are refused: the device has none", regions},
+	{"bad operands are told after everything else, 0 first", operands},
+	{"a bad term is told by its number", terms},
 };
 CASE_MAIN(cases)

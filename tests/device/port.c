@@ -10,7 +10,7 @@
 
 #include "case.h"
 
-#define QUEUE_LOG2 6
+#define QUEUE_LOG2        6
 #define CMD_MEMORY_MASTER 6 /* PCI command register */
 
 uint64_t now_ms(void)
@@ -23,7 +23,7 @@ uint64_t now_ms(void)
 
 void nap(void)
 {
-	const struct timespec t = { .tv_nsec = 50000 };
+	const struct timespec t = {.tv_nsec = 50000};
 
 	nanosleep(&t, NULL);
 }
@@ -38,7 +38,7 @@ static void box_remove(void *path)
 
 const char *box_make(unsigned int megabytes)
 {
-	struct mbe_format_opts opts = { .bytes = (uint64_t)megabytes << 20, .ports = 8, .params = 256 };
+	struct mbe_format_opts opts = {.bytes = (uint64_t)megabytes << 20, .ports = 8, .params = 256};
 	char text[MBE_ERR_TEXT] = "";
 	char *path = malloc(64);
 	int fd;
@@ -61,8 +61,8 @@ static void box_detach(void *e)
 
 struct mbe *box_attach(const char *path)
 {
-	struct mbe_attach_opts opts = { .port = MBE_PORT_AUTO, .is_operator = true };
-	struct membox_ctx_args ctx = { .size = sizeof(ctx), .context = 1 };
+	struct mbe_attach_opts opts = {.port = MBE_PORT_AUTO, .is_operator = true};
+	struct membox_ctx_args ctx = {.size = sizeof(ctx), .context = 1};
 	char text[MBE_ERR_TEXT] = "";
 	struct mbe *e;
 
@@ -78,13 +78,12 @@ static void box_done(struct mbe_cmd *cmd, const struct membox_completion *c)
 	*(struct membox_completion *)cmd->arg = *c;
 }
 
-uint16_t box_run(struct mbe *e, const struct membox_packet *p, void *buf,
-		 struct membox_completion *c)
+uint16_t box_run(struct mbe *e, const struct membox_packet *p, void *buf, struct membox_completion *c)
 {
-	struct iovec v = { .iov_base = buf, .iov_len = membox_host_bytes(p) };
+	struct iovec v = {.iov_base = buf, .iov_len = membox_host_bytes(p)};
 	struct membox_completion mine;
-	struct mbe_cmd cmd = { .p = *p, .done = box_done, .arg = c ? c : &mine };
-	struct mbe_queue q = { 0 };
+	struct mbe_cmd cmd = {.p = *p, .done = box_done, .arg = c ? c : &mine};
+	struct mbe_queue q = {0};
 
 	cmd.p.context = 1;
 	if (v.iov_len) {
@@ -199,7 +198,7 @@ void port_enable(struct port *p)
 
 void port_queues(struct port *p)
 {
-	struct membox_ctx_args ctx = { .size = sizeof(ctx), .context = 1 };
+	struct membox_ctx_args ctx = {.size = sizeof(ctx), .context = 1};
 
 	EQUAL(admin(p, 0, MEMBOX_ADM_CTX_CREATE, &ctx, sizeof(ctx)), MEMBOX_ST_OK);
 	pair_init(p, &p->io, 1, QUEUE_LOG2, QUEUE_LOG2);
@@ -269,7 +268,7 @@ uint16_t pair_create(struct pair *q, uint16_t vector)
 
 uint16_t pair_delete(struct pair *q)
 {
-	struct membox_queue_args args = { .size = sizeof(args), .queue = (uint16_t)q->id };
+	struct membox_queue_args args = {.size = sizeof(args), .queue = (uint16_t)q->id};
 
 	return admin(q->port, 0, MEMBOX_ADM_QUEUE_DELETE, &args, sizeof(args));
 }
@@ -360,8 +359,7 @@ uint16_t admin(struct port *p, unsigned int context, uint8_t opcode, void *buf, 
 	return status;
 }
 
-struct membox_param_args param_args(const char *name, unsigned int type, uint64_t count,
-				    unsigned int flags)
+struct membox_param_args param_args(const char *name, unsigned int type, uint64_t count, unsigned int flags)
 {
 	struct membox_param_args a = {
 		.size = sizeof(a),
@@ -374,8 +372,7 @@ struct membox_param_args param_args(const char *name, unsigned int type, uint64_
 	return a;
 }
 
-uint32_t param(struct port *p, const char *name, unsigned int type, uint64_t count,
-	       unsigned int flags)
+uint32_t param(struct port *p, const char *name, unsigned int type, uint64_t count, unsigned int flags)
 {
 	struct membox_param_args a = param_args(name, type, count, flags);
 
@@ -383,8 +380,7 @@ uint32_t param(struct port *p, const char *name, unsigned int type, uint64_t cou
 	return a.handle;
 }
 
-uint32_t box_param(struct mbe *e, const char *name, unsigned int type, uint64_t count,
-		   unsigned int flags)
+uint32_t box_param(struct mbe *e, const char *name, unsigned int type, uint64_t count, unsigned int flags)
 {
 	struct membox_param_args a = param_args(name, type, count, flags);
 
@@ -405,8 +401,8 @@ struct membox_packet packet_io(uint8_t opcode, uint32_t handle, unsigned int typ
 		.context = 1,
 		.dst_type = (uint8_t)type,
 		.count = count,
-		.handle = { handle },
-		.offset = { first },
+		.handle = {handle},
+		.offset = {first},
 		.host.addr = addr,
 	};
 }

@@ -9,9 +9,9 @@
 #include "engine.h"
 #include "qtest.h"
 
-#define BAR0 0xe0000000ULL
-#define BAR4 0xe0200000ULL
-#define BAR2 0x1000000000ULL
+#define BAR0   0xe0000000ULL
+#define BAR4   0xe0200000ULL
+#define BAR2   0x1000000000ULL
 #define STRIDE 0x1000000ULL /* from device to device, BAR 0 and 4 */
 
 #define PATIENCE_MS 20000
@@ -44,8 +44,7 @@ const char *box_make(unsigned int megabytes);
 /* This process as a port of the box, with one context: 1. Detached with the case. */
 struct mbe *box_attach(const char *path);
 /* Executes a packet on it; host memory is buf. */
-uint16_t box_run(struct mbe *e, const struct membox_packet *p, void *buf,
-		 struct membox_completion *c);
+uint16_t box_run(struct mbe *e, const struct membox_packet *p, void *buf, struct membox_completion *c);
 
 /*
  * Starts a VM with one device ("-device membox,memdev=box" and options), enables
@@ -90,12 +89,9 @@ uint16_t admin(struct port *p, unsigned int context, uint8_t opcode, void *buf, 
 uint16_t admin_full(struct port *p, const struct membox_packet *d, struct membox_completion *c);
 
 /* A parameter by name, made if need be; context 1. */
-uint32_t param(struct port *p, const char *name, unsigned int type, uint64_t count,
-	       unsigned int flags);
-struct membox_param_args param_args(const char *name, unsigned int type, uint64_t count,
-				    unsigned int flags);
-uint32_t box_param(struct mbe *e, const char *name, unsigned int type, uint64_t count,
-		   unsigned int flags);
+uint32_t param(struct port *p, const char *name, unsigned int type, uint64_t count, unsigned int flags);
+struct membox_param_args param_args(const char *name, unsigned int type, uint64_t count, unsigned int flags);
+uint32_t box_param(struct mbe *e, const char *name, unsigned int type, uint64_t count, unsigned int flags);
 uint64_t counter(struct port *p, enum membox_counter which);
 
 /* Packets in context 1. */

@@ -21,10 +21,10 @@
 
 #include "case.h"
 
-#define ANSWER_MS 30000
+#define ANSWER_MS  30000
 #define REFUSAL_MS 5000
-#define MMCONFIG 0xb0000000ULL
-#define MAX_ARGS 96
+#define MMCONFIG   0xb0000000ULL
+#define MAX_ARGS   96
 
 static const char *qemu_binary(void)
 {
@@ -91,7 +91,7 @@ static void make_dir(struct vm *vm)
 
 static void remove_dir(struct vm *vm)
 {
-	static const char *const files[] = { "ram", "bios", "qtest", "log" };
+	static const char *const files[] = {"ram", "bios", "qtest", "log"};
 	char path[128];
 
 	for (unsigned int i = 0; i < sizeof(files) / sizeof(*files); i++) {
@@ -138,7 +138,7 @@ static void map_ram(struct vm *vm)
 /* The socket that QEMU will connect to. */
 static int listen_for_qemu(struct vm *vm)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/qtest", vm->dir);
@@ -155,7 +155,7 @@ void vm_mmconfig(struct vm *vm)
 
 void vm_start(struct vm *vm, const char *box, const char *extra)
 {
-	struct pollfd p = { .events = POLLIN };
+	struct pollfd p = {.events = POLLIN};
 	int listener, log;
 
 	make_dir(vm);
@@ -197,7 +197,7 @@ static void vm_release(struct vm *vm)
 
 static int reap(pid_t pid, int ms)
 {
-	const struct timespec tick = { .tv_nsec = 10000000 };
+	const struct timespec tick = {.tv_nsec = 10000000};
 	int status;
 
 	for (; ms > 0; ms -= 10) {
@@ -264,7 +264,7 @@ static void answer(struct vm *vm, char *out, size_t room)
 {
 	for (;;) {
 		char *end = memchr(vm->line, '\n', vm->have);
-		struct pollfd p = { .fd = vm->fd, .events = POLLIN };
+		struct pollfd p = {.fd = vm->fd, .events = POLLIN};
 		ssize_t n;
 
 		if (end) {
@@ -378,8 +378,7 @@ uint32_t cfg_read(struct vm *vm, unsigned int devfn, unsigned int at, unsigned i
 	return (uint32_t)vm_read(vm, cfg_address(devfn, at), size);
 }
 
-void cfg_write(struct vm *vm, unsigned int devfn, unsigned int at, unsigned int size,
-	       uint32_t value)
+void cfg_write(struct vm *vm, unsigned int devfn, unsigned int at, unsigned int size, uint32_t value)
 {
 	vm_write(vm, cfg_address(devfn, at), size, value);
 }

@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define VM_RAM_BYTES (256ULL << 20)
+#define VM_RAM_BYTES   (256ULL << 20)
 #define VM_ALLOC_FIRST (16ULL << 20) /* where vm_alloc begins */
 
 struct vm {
@@ -54,8 +54,7 @@ void *vm_at(struct vm *vm, uint64_t addr);
 
 /* Configuration space of function devfn on bus 0, also beyond 256 bytes. */
 uint32_t cfg_read(struct vm *vm, unsigned int devfn, unsigned int at, unsigned int size);
-void cfg_write(struct vm *vm, unsigned int devfn, unsigned int at, unsigned int size,
-	       uint32_t value);
+void cfg_write(struct vm *vm, unsigned int devfn, unsigned int at, unsigned int size, uint32_t value);
 /* First function with this vendor and device from devfn on, -1: none. */
 int cfg_find(struct vm *vm, unsigned int devfn, uint16_t vendor, uint16_t device);
 /* Offset of a capability, 0: none. */

@@ -30,9 +30,9 @@ static void identity(void)
 	EQUAL(cfg_capability(p->vm, d, 0x01), 0x40);
 	EQUAL(cfg_capability(p->vm, d, 0x10), 0x50);
 	EQUAL(cfg_capability(p->vm, d, 0x11), 0xa0);
-	EQUAL(cfg_read(p->vm, d, 0x3d, 1), 0); /* no interrupt pin */
+	EQUAL(cfg_read(p->vm, d, 0x3d, 1), 0);         /* no interrupt pin */
 	CHECK(cfg_read(p->vm, d, 0x54, 4) & 1U << 28); /* function-level reset */
-	EQUAL(cfg_read(p->vm, d, 0x100, 2), 1); /* advanced error reporting */
+	EQUAL(cfg_read(p->vm, d, 0x100, 2), 1);        /* advanced error reporting */
 	EQUAL(cfg_read(p->vm, d, 0xa2, 2) & 0x7ff, 4); /* five vectors */
 	EQUAL(cfg_read(p->vm, d, 0xa4, 4), MEMBOX_MSIX_TABLE);
 	EQUAL(cfg_read(p->vm, d, 0xa8, 4), MEMBOX_MSIX_PBA);
@@ -71,7 +71,7 @@ static void bars(void)
 static void start_values(void)
 {
 	struct port *p = boot("-device membox,memdev=box,port=5,queues=3,max-windows=7");
-	static const uint16_t zero[] = { 0x18, 0x1c, 0x58, 0xa0, 0xa4 };
+	static const uint16_t zero[] = {0x18, 0x1c, 0x58, 0xa0, 0xa4};
 
 	EQUAL(reg32(p, MEMBOX_REG_ID), MEMBOX_ID);
 	EQUAL(reg32(p, MEMBOX_REG_VERSION), 0x10000);
@@ -92,10 +92,11 @@ static void start_values(void)
 	for (unsigned int at = 0x80; at < 0xa0; at += 8)
 		EQUAL(reg64(p, at), 0);
 	EQUAL(reg64(p, MEMBOX_REG_CAPS) & (MEMBOX_CAP_ACC | MEMBOX_CAP_VECTOR | MEMBOX_CAP_ATOMIC |
-					    MEMBOX_CAP_WAIT | MEMBOX_CAP_WINDOWS),
+					   MEMBOX_CAP_WAIT | MEMBOX_CAP_WINDOWS),
 	      MEMBOX_CAP_ACC | MEMBOX_CAP_VECTOR | MEMBOX_CAP_ATOMIC | MEMBOX_CAP_WAIT | MEMBOX_CAP_WINDOWS);
 	EQUAL(reg64(p, MEMBOX_REG_CAPS) & (MEMBOX_CAP_USER_QUEUES | MEMBOX_CAP_REGIONS |
-					    MEMBOX_CAP_COLLECTIVES | MEMBOX_CAP_SCATTER), 0);
+					   MEMBOX_CAP_COLLECTIVES | MEMBOX_CAP_SCATTER),
+	      0);
 	CHECK(reg64(p, MEMBOX_REG_BOX_BYTES) > 16 << 20);
 	EQUAL(reg32(p, MEMBOX_REG_PORT_STATE + 4 * 5), MEMBOX_PORT_LIVE);
 	EQUAL(reg32(p, MEMBOX_REG_PORT_STATE + 4 * 4), MEMBOX_PORT_FREE);
@@ -135,14 +136,16 @@ static void read_only(void)
 	}
 	for (unsigned int at = 0; at < 0x400; at += 4) {
 		if (at != MEMBOX_REG_CLOCK && at != MEMBOX_REG_CLOCK + 4 && before[at / 4] != reg32(p, at))
-			case_fail("register 0x%x changed from 0x%x to 0x%x", at, before[at / 4], reg32(p, at));
+			case_fail("register 0x%x changed from 0x%x to 0x%x", at, before[at / 4],
+				  reg32(p, at));
 	}
 }
 
 static void unknown_offsets(void)
 {
 	struct port *p = boot(device);
-	static const uint16_t unknown[] = { 0x0b0, 0x0fc, 0x180, 0x3fc, 0x600, 0x7fc, 0xc00, 0x1000, 0x7ffc, 0x9000 };
+	static const uint16_t unknown[] = {0x0b0, 0x0fc, 0x180,  0x3fc,  0x600,
+					   0x7fc, 0xc00, 0x1000, 0x7ffc, 0x9000};
 
 	for (unsigned int i = 0; i < sizeof(unknown) / sizeof(*unknown); i++) {
 		set32(p, unknown[i], 0x12345678);
@@ -209,8 +212,7 @@ static void enable_locks_registers(void)
 }
 
 /* Enables with one register wrong: FATAL with this status and detail, reset helps. */
-static void enable_wrong(struct port *p, unsigned int reg, uint64_t value, uint16_t status,
-			 uint32_t detail)
+static void enable_wrong(struct port *p, unsigned int reg, uint64_t value, uint16_t status, uint32_t detail)
 {
 	uint32_t errors = reg32(p, MEMBOX_REG_ERR_COUNT);
 	unsigned int at = MEMBOX_REG_ERR_LOG + errors % MEMBOX_ERR_LOG * 32;
@@ -287,7 +289,7 @@ static void check_after_reset(struct port *p, uint32_t epoch)
 	CHECK(reg32(p, MEMBOX_REG_EPOCH) > epoch);
 	port_enable(p);
 	port_queues(p);
-	EQUAL(pair_run(&p->io, &(struct membox_packet){ .opcode = MEMBOX_OP_FENCE, .context = 1 }, NULL), 0);
+	EQUAL(pair_run(&p->io, &(struct membox_packet){.opcode = MEMBOX_OP_FENCE, .context = 1}, NULL), 0);
 }
 
 static void reset_by_register(void)
@@ -406,20 +408,20 @@ static void refusals(void)
 	static const struct {
 		const char *extra, *says;
 	} wrong[] = {
-		{ "-device membox", "memdev" },
-		{ "-device membox,memdev=ram", "" },
-		{ "-device membox,memdev=box,port=99", "port" },
-		{ "-device membox,memdev=box,port=x", "port=x" },
-		{ "-device membox,memdev=box,principal=zz", "principal=zz" },
-		{ "-device membox,memdev=box,queues=0", "queues=0" },
-		{ "-device membox,memdev=box,queues=65", "queues=65" },
-		{ "-device membox,memdev=box,vectors=65", "vectors=65" },
-		{ "-device membox,memdev=box,workers=0", "workers=0" },
-		{ "-device membox,memdev=box,rights=rx", "rights=rx" },
-		{ "-device membox,memdev=box,aperture=12345", "aperture" },
-		{ "-device membox,memdev=box,max-windows=1024 -device membox,memdev=box,max-windows=1",
-		  "max-windows" },
-		{ "-device membox,memdev=box,port=1 -device membox,memdev=box,port=1", "port 1" },
+		{"-device membox", "memdev"},
+		{"-device membox,memdev=ram", ""},
+		{"-device membox,memdev=box,port=99", "port"},
+		{"-device membox,memdev=box,port=x", "port=x"},
+		{"-device membox,memdev=box,principal=zz", "principal=zz"},
+		{"-device membox,memdev=box,queues=0", "queues=0"},
+		{"-device membox,memdev=box,queues=65", "queues=65"},
+		{"-device membox,memdev=box,vectors=65", "vectors=65"},
+		{"-device membox,memdev=box,workers=0", "workers=0"},
+		{"-device membox,memdev=box,rights=rx", "rights=rx"},
+		{"-device membox,memdev=box,aperture=12345", "aperture"},
+		{"-device membox,memdev=box,max-windows=1024 -device membox,memdev=box,max-windows=1",
+		 "max-windows"},
+		{"-device membox,memdev=box,port=1 -device membox,memdev=box,port=1", "port 1"},
 	};
 	const char *box = box_make(BOX_MB);
 
@@ -435,24 +437,24 @@ static void refusals(void)
 }
 
 static const struct test_case cases[] = {
-	{ "the function has its numbers and capabilities", identity },
-	{ "BARs have their kinds and sizes", bars },
-	{ "registers have their start values", start_values },
-	{ "uuid, size and clock are the box's", uuid_and_clock },
-	{ "read-only registers cannot be written", read_only },
-	{ "unknown offsets read 0 and ignore writes", unknown_offsets },
-	{ "registers take aligned accesses of 4 and 8 bytes only", access_sizes },
-	{ "only doorbells of existing pages are taken", doorbell_pages },
-	{ "ring registers are fixed while the device is enabled", enable_locks_registers },
-	{ "enabling with bad registers is fatal until a reset", enable_with_bad_registers },
-	{ "bits written as 1 are cleared", write_ones_clears },
-	{ "CTRL.RESET resets", reset_by_register },
-	{ "function-level reset resets", reset_by_function },
-	{ "a reset of the machine resets", reset_by_machine },
-	{ "a reset keeps parameters and counters, and ends contexts", reset_keeps_the_box },
-	{ "the device can be disabled and enabled again and again", disable_and_enable },
-	{ "two devices on one memdev have two ports of one box", two_devices },
-	{ "a read-only port says so", read_only_port },
-	{ "wrong properties are refused with words that help", refusals },
+	{"the function has its numbers and capabilities", identity},
+	{"BARs have their kinds and sizes", bars},
+	{"registers have their start values", start_values},
+	{"uuid, size and clock are the box's", uuid_and_clock},
+	{"read-only registers cannot be written", read_only},
+	{"unknown offsets read 0 and ignore writes", unknown_offsets},
+	{"registers take aligned accesses of 4 and 8 bytes only", access_sizes},
+	{"only doorbells of existing pages are taken", doorbell_pages},
+	{"ring registers are fixed while the device is enabled", enable_locks_registers},
+	{"enabling with bad registers is fatal until a reset", enable_with_bad_registers},
+	{"bits written as 1 are cleared", write_ones_clears},
+	{"CTRL.RESET resets", reset_by_register},
+	{"function-level reset resets", reset_by_function},
+	{"a reset of the machine resets", reset_by_machine},
+	{"a reset keeps parameters and counters, and ends contexts", reset_keeps_the_box},
+	{"the device can be disabled and enabled again and again", disable_and_enable},
+	{"two devices on one memdev have two ports of one box", two_devices},
+	{"a read-only port says so", read_only_port},
+	{"wrong properties are refused with words that help", refusals},
 };
 CASE_MAIN(cases)

@@ -9,7 +9,7 @@
 #include "port.h"
 
 #define BOX_MB 128
-#define BIG (16ULL << 20)
+#define BIG    (16ULL << 20)
 
 enum how { REGISTER, DISABLE, FUNCTION };
 
@@ -56,8 +56,9 @@ static void in_flight(enum how how)
 
 		p->vm->next = first;
 		for (int i = 0; i < 12; i++) {
-			struct membox_packet d = packet_io(i % 3 ? MEMBOX_OP_READ : MEMBOX_OP_WRITE, h, MEMBOX_F32, 0,
-							   BIG / 4, buffers + (uint64_t)(i % 4) * BIG);
+			struct membox_packet d =
+				packet_io(i % 3 ? MEMBOX_OP_READ : MEMBOX_OP_WRITE, h, MEMBOX_F32, 0, BIG / 4,
+					  buffers + (uint64_t)(i % 4) * BIG);
 
 			if (i % 3 == 2) {
 				d.opcode = MEMBOX_OP_ACC;
@@ -87,7 +88,8 @@ static void in_flight(enum how how)
 			nap();
 		EQUAL(sum(vm_at(p->vm, buffers), 4 * BIG), before);
 		EQUAL(sum((uint8_t *)p->io.cq, sizeof(*p->io.cq) << p->io.cq_log2) +
-			      sum((uint8_t *)p->io.ctl, sizeof(*p->io.ctl)), rings);
+			      sum((uint8_t *)p->io.ctl, sizeof(*p->io.ctl)),
+		      rings);
 		port_enable(p);
 		port_queues(p);
 		h = param(p, "big", MEMBOX_F32, BIG / 4, 0);
@@ -117,7 +119,7 @@ static void waiting(void)
 	for (int how = 0; how < 3; how++) {
 		uint32_t h = param(p, "flag", MEMBOX_I64, 1, 0);
 		struct membox_packet w = packet_io(MEMBOX_OP_WAIT, h, MEMBOX_I64, 0, 0, 0);
-		struct membox_packet fence = { .opcode = MEMBOX_OP_FENCE, .context = 1 };
+		struct membox_packet fence = {.opcode = MEMBOX_OP_FENCE, .context = 1};
 		struct membox_completion c;
 
 		w.sub = MEMBOX_NE;
@@ -142,9 +144,12 @@ static void during_admin(void)
 	for (int i = 0; i < 30; i++) {
 		uint32_t h = param(p, "shown", MEMBOX_I64, 512, MEMBOX_PARAM_MAPPABLE);
 		struct membox_window_args *w = vm_at(p->vm, p->page);
-		struct membox_packet d = { .opcode = MEMBOX_ADM_WINDOW_MAP, .context = 1, .count = sizeof(*w), .host.addr = p->page };
+		struct membox_packet d = {.opcode = MEMBOX_ADM_WINDOW_MAP,
+					  .context = 1,
+					  .count = sizeof(*w),
+					  .host.addr = p->page};
 
-		*w = (struct membox_window_args){ .size = sizeof(*w), .handle = h, .prot = 3 };
+		*w = (struct membox_window_args){.size = sizeof(*w), .handle = h, .prot = 3};
 		pair_put(&p->admin, &d);
 		d.opcode = MEMBOX_ADM_WINDOW_UNMAP;
 		pair_put(&p->admin, &d);
@@ -165,7 +170,9 @@ static void again_and_again(void)
 		reset(p, (enum how)(i % 3));
 		port_enable(p);
 		port_queues(p);
-		EQUAL(pair_run(&p->io, &(struct membox_packet){ .opcode = MEMBOX_OP_FENCE, .context = 1 }, NULL), 0);
+		EQUAL(pair_run(&p->io, &(struct membox_packet){.opcode = MEMBOX_OP_FENCE, .context = 1},
+			       NULL),
+		      0);
 		if (i % 10 == 9)
 			p->vm->next = VM_ALLOC_FIRST;
 	}
@@ -218,7 +225,8 @@ static void killed_in_flight(void)
 	const char *box = box_make(BOX_MB);
 	struct port *p = port_start(box, "");
 	uint32_t h = param(p, "big", MEMBOX_F32, BIG / 4, 0);
-	struct membox_packet w = packet_io(MEMBOX_OP_WRITE, h, MEMBOX_F32, 0, BIG / 4, vm_alloc(p->vm, BIG, 4096));
+	struct membox_packet w =
+		packet_io(MEMBOX_OP_WRITE, h, MEMBOX_F32, 0, BIG / 4, vm_alloc(p->vm, BIG, 4096));
 	struct mbe *e;
 
 	for (int i = 0; i < 20; i++)
@@ -231,14 +239,14 @@ static void killed_in_flight(void)
 }
 
 static const struct test_case cases[] = {
-	{ "CTRL.RESET in mid-flight: nothing moves after its end", by_register },
-	{ "CTRL.ENABLE 0 in mid-flight: nothing moves after its end", by_disable },
-	{ "function-level reset in mid-flight: nothing moves after its end", by_function },
-	{ "a reset ends commands that wait", waiting },
-	{ "a reset ends administration commands under way", during_admin },
-	{ "sixty resets in a row", again_and_again },
-	{ "resets may overlap", overlapping },
-	{ "QEMU leaves cleanly with commands in flight", exit_in_flight },
-	{ "a QEMU that is killed in mid-flight leaves a box that opens", killed_in_flight },
+	{"CTRL.RESET in mid-flight: nothing moves after its end", by_register},
+	{"CTRL.ENABLE 0 in mid-flight: nothing moves after its end", by_disable},
+	{"function-level reset in mid-flight: nothing moves after its end", by_function},
+	{"a reset ends commands that wait", waiting},
+	{"a reset ends administration commands under way", during_admin},
+	{"sixty resets in a row", again_and_again},
+	{"resets may overlap", overlapping},
+	{"QEMU leaves cleanly with commands in flight", exit_in_flight},
+	{"a QEMU that is killed in mid-flight leaves a box that opens", killed_in_flight},
 };
 CASE_MAIN(cases)

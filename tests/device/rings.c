@@ -11,7 +11,7 @@
 
 #define BOX_MB 64
 
-static const struct membox_packet nothing = { .opcode = MEMBOX_OP_FENCE, .context = 1 };
+static const struct membox_packet nothing = {.opcode = MEMBOX_OP_FENCE, .context = 1};
 
 /* Many times round small rings: every command comes back once, with its user data. */
 static void round_and_round(void)
@@ -21,16 +21,17 @@ static void round_and_round(void)
 	uint32_t h = param(p, "words", MEMBOX_I64, 64, 0);
 	uint64_t page = vm_alloc(p->vm, 4096, 4096);
 	uint64_t put = 0, got = 0;
-	unsigned char seen[5000] = { 0 };
+	unsigned char seen[5000] = {0};
 
 	pair_init(p, &q, 2, 2, 3);
 	EQUAL(pair_create(&q, 0xffff), MEMBOX_ST_OK);
 	while (got < sizeof(seen)) {
 		struct membox_completion c;
 
-		while (put < sizeof(seen) && q.tail - __atomic_load_n(&q.ctl->sq_head, __ATOMIC_ACQUIRE) < 4 &&
-		       put - got < 8) {
-			struct membox_packet r = packet_io(MEMBOX_OP_READ, h, MEMBOX_I64, put % 64, 1, page + 8 * (put % 512));
+		while (put < sizeof(seen) &&
+		       q.tail - __atomic_load_n(&q.ctl->sq_head, __ATOMIC_ACQUIRE) < 4 && put - got < 8) {
+			struct membox_packet r =
+				packet_io(MEMBOX_OP_READ, h, MEMBOX_I64, put % 64, 1, page + 8 * (put % 512));
 
 			r.user_data = put++;
 			pair_put(&q, &r);
@@ -381,19 +382,19 @@ static void many_queues(void)
 }
 
 static const struct test_case cases[] = {
-	{ "thousands of commands go round small rings, each once", round_and_round },
-	{ "a descriptor with the wrong phase halts its queue before it", torn_descriptor },
-	{ "impossible indices halt their queue only", impossible_indices },
-	{ "the admin queue takes the device with it", admin_queue_is_fatal },
-	{ "no command starts without a completion slot", slots },
-	{ "the device asks for a doorbell when it sleeps", doorbell_when_asked },
-	{ "no wake-up is lost", no_lost_wakeup },
-	{ "a vector is raised when it was armed, and only then", interrupt_when_armed },
-	{ "a masked vector becomes pending", masked_vector },
-	{ "the device works without MSI-X", without_msix },
-	{ "an error raises vector 0", error_interrupt },
-	{ "without bus mastering nothing is fetched", no_bus_master },
-	{ "fences order their queue", fences },
-	{ "sixty-four queues with three vectors", many_queues },
+	{"thousands of commands go round small rings, each once", round_and_round},
+	{"a descriptor with the wrong phase halts its queue before it", torn_descriptor},
+	{"impossible indices halt their queue only", impossible_indices},
+	{"the admin queue takes the device with it", admin_queue_is_fatal},
+	{"no command starts without a completion slot", slots},
+	{"the device asks for a doorbell when it sleeps", doorbell_when_asked},
+	{"no wake-up is lost", no_lost_wakeup},
+	{"a vector is raised when it was armed, and only then", interrupt_when_armed},
+	{"a masked vector becomes pending", masked_vector},
+	{"the device works without MSI-X", without_msix},
+	{"an error raises vector 0", error_interrupt},
+	{"without bus mastering nothing is fetched", no_bus_master},
+	{"fences order their queue", fences},
+	{"sixty-four queues with three vectors", many_queues},
 };
 CASE_MAIN(cases)

@@ -21,7 +21,7 @@ struct truth {
 
 static struct truth truth_open(const char *box, const char *name, unsigned int type, uint64_t count)
 {
-	struct truth t = { .e = box_attach(box) };
+	struct truth t = {.e = box_attach(box)};
 
 	t.handle = box_param(t.e, name, type, count, 0);
 	return t;
@@ -45,8 +45,8 @@ static void fill_random(uint8_t *p, size_t n, uint32_t seed)
 /* Bytes of every size and alignment go to the box and come back. */
 static void sizes(void)
 {
-	static const uint32_t lengths[] = { 1,	  2,	3,     7,      63,	64,	 65,	 4095,
-					    4096, 4097, 65535, 262143, 262144, 262145, 3000001 };
+	static const uint32_t lengths[] = {1,    2,    3,     7,      63,     64,     65,     4095,
+					   4096, 4097, 65535, 262143, 262144, 262145, 3000001};
 	const uint64_t most = 4 << 20;
 	const char *box = box_make(BOX_MB);
 	struct truth t = truth_open(box, "bytes", MEMBOX_I8, most);
@@ -113,7 +113,7 @@ static void list_init(struct list *l, struct port *p)
 
 static void list_link(struct list *l, uint64_t next)
 {
-	l->page[l->at] = (struct membox_sge){ .addr = next, .flags = MEMBOX_SGE_LINK };
+	l->page[l->at] = (struct membox_sge){.addr = next, .flags = MEMBOX_SGE_LINK};
 	l->page = vm_at(l->p->vm, next);
 	l->at = 0;
 }
@@ -122,7 +122,7 @@ static void list_add(struct list *l, uint64_t addr, uint32_t len)
 {
 	if (l->at == MEMBOX_SGL_ENTRIES - 1)
 		list_link(l, vm_alloc(l->p->vm, 4096, 4096));
-	l->page[l->at++] = (struct membox_sge){ .addr = addr, .len = len };
+	l->page[l->at++] = (struct membox_sge){.addr = addr, .len = len};
 	l->nseg++;
 }
 
@@ -145,7 +145,7 @@ struct listing {
 static struct listing listing_start(uint64_t n)
 {
 	const char *box = box_make(BOX_MB);
-	struct listing s = { .t = truth_open(box, "listed", MEMBOX_I8, n) };
+	struct listing s = {.t = truth_open(box, "listed", MEMBOX_I8, n)};
 
 	s.p = port_start(box, "");
 	s.h = param(s.p, "listed", MEMBOX_I8, n, 0);
@@ -172,13 +172,15 @@ static void list_scattered(void)
 	EQUAL(c.bytes, n * 4096);
 	truth_read(&s.t, 0, n * 4096, seen);
 	for (unsigned int i = 0; i < n; i++)
-		CHECK(!memcmp(seen + i * 4096, (uint8_t *)vm_at(s.p->vm, s.pages) + (n - 1 - i) * 4096, 4096));
+		CHECK(!memcmp(seen + i * 4096, (uint8_t *)vm_at(s.p->vm, s.pages) + (n - 1 - i) * 4096,
+			      4096));
 	/* and back through the same list */
 	memset(vm_at(s.p->vm, s.pages), 0, n * 4096);
 	list_use(&s.l, &s.r);
 	EQUAL(pair_run(&s.p->io, &s.r, NULL), MEMBOX_ST_OK);
 	for (unsigned int i = 0; i < n; i++)
-		CHECK(!memcmp(seen + i * 4096, (uint8_t *)vm_at(s.p->vm, s.pages) + (n - 1 - i) * 4096, 4096));
+		CHECK(!memcmp(seen + i * 4096, (uint8_t *)vm_at(s.p->vm, s.pages) + (n - 1 - i) * 4096,
+			      4096));
 	free(seen);
 }
 
@@ -198,7 +200,8 @@ static void list_ragged(void)
 	EQUAL(pair_run(&s.p->io, &s.w, NULL), MEMBOX_ST_OK);
 	truth_read(&s.t, 0, n * 37, seen);
 	for (unsigned int i = 0; i < n; i++)
-		CHECK(!memcmp(seen + i * 37, (uint8_t *)vm_at(s.p->vm, s.pages) + (i % 3 ? i * 37 : i * 111), 37));
+		CHECK(!memcmp(seen + i * 37, (uint8_t *)vm_at(s.p->vm, s.pages) + (i % 3 ? i * 37 : i * 111),
+			      37));
 	free(seen);
 }
 
@@ -209,7 +212,7 @@ static void list_full_page(void)
 
 	for (unsigned int i = 0; i < 255; i++)
 		list_add(&s.l, s.pages + 16 * i, 8);
-	s.l.page[255] = (struct membox_sge){ .addr = s.pages, .len = 8 };
+	s.l.page[255] = (struct membox_sge){.addr = s.pages, .len = 8};
 	s.l.nseg = 256;
 	list_use(&s.l, &s.w);
 	EQUAL(pair_run(&s.p->io, &s.w, &c), MEMBOX_ST_OK);
@@ -225,8 +228,8 @@ static void list_circle(void)
 	struct listing s = listing_start(4 * 64);
 	uint8_t seen[256];
 
-	s.l.page[0] = (struct membox_sge){ .addr = s.pages, .len = 64 };
-	s.l.page[1] = (struct membox_sge){ .addr = s.l.first, .flags = MEMBOX_SGE_LINK };
+	s.l.page[0] = (struct membox_sge){.addr = s.pages, .len = 64};
+	s.l.page[1] = (struct membox_sge){.addr = s.l.first, .flags = MEMBOX_SGE_LINK};
 	s.l.nseg = 4;
 	list_use(&s.l, &s.w);
 	EQUAL(pair_run(&s.p->io, &s.w, NULL), MEMBOX_ST_OK);
@@ -243,6 +246,33 @@ static void list_circle(void)
 	EQUAL(pair_run(&s.p->io, &s.w, NULL), MEMBOX_ST_BAD_SGL);
 }
 
+/* Lists of 65537 single bytes, many at once: what they cost is bounded, all are served. */
+static void list_swarm(void)
+{
+	struct listing s = listing_start(MEMBOX_SGL_MAX);
+	struct pair *q = &s.p->io;
+	struct membox_completion c;
+	unsigned int got = 0, put = 0;
+
+	for (unsigned int i = 0; i < 255; i++)
+		s.l.page[i] = (struct membox_sge){.addr = s.pages + 2 * i, .len = 1};
+	s.l.page[255] = (struct membox_sge){.addr = s.l.first, .flags = MEMBOX_SGE_LINK};
+	s.l.nseg = MEMBOX_SGL_MAX;
+	list_use(&s.l, &s.w);
+	while (got < 100) {
+		while (put < 100 && put - got < 64 &&
+		       q->tail - __atomic_load_n(&q->ctl->sq_head, __ATOMIC_ACQUIRE) < 64) {
+			pair_put(q, &s.w);
+			put++;
+		}
+		pair_publish(q);
+		pair_take(q, &c);
+		EQUAL(c.status, MEMBOX_ST_OK);
+		EQUAL(c.bytes, MEMBOX_SGL_MAX);
+		got++;
+	}
+}
+
 /* Each entry spoilt in one way, in a list that is good without it. */
 static void list_misuse(void)
 {
@@ -253,18 +283,18 @@ static void list_misuse(void)
 		struct membox_sge e;
 		uint16_t status;
 	} bad[] = {
-		{ "length 0", 1, { .addr = 1 << 24 }, MEMBOX_ST_BAD_SGL },
-		{ "unknown flag", 1, { .addr = 1 << 24, .len = 64, .flags = 2 }, MEMBOX_ST_BAD_SGL },
-		{ "link with a length", 1, { .addr = 1 << 24, .len = 64, .flags = 1 }, MEMBOX_ST_BAD_SGL },
-		{ "link first", 0, { .addr = 1 << 24, .flags = 1 }, MEMBOX_ST_BAD_SGL },
-		{ "link to an unaligned page", 1, { .addr = (1 << 24) + 64, .flags = 1 }, MEMBOX_ST_BAD_SGL },
-		{ "link to nowhere", 1, { .addr = 1ULL << 40, .flags = 1 }, MEMBOX_ST_DMA_FAULT },
-		{ "too short", 2, { .addr = 1 << 24, .len = 63 }, MEMBOX_ST_BAD_SGL },
-		{ "too long", 2, { .addr = 1 << 24, .len = 65 }, MEMBOX_ST_BAD_SGL },
-		{ "far too long", 0, { .addr = 1 << 24, .len = ~0U }, MEMBOX_ST_BAD_SGL },
-		{ "nowhere", 2, { .addr = 1ULL << 40, .len = 64 }, MEMBOX_ST_DMA_FAULT },
-		{ "wraps", 2, { .addr = ~31ULL, .len = 64 }, MEMBOX_ST_DMA_FAULT },
-		{ "registers", 2, { .addr = BAR0, .len = 64 }, MEMBOX_ST_DMA_FAULT },
+		{"length 0", 1, {.addr = 1 << 24}, MEMBOX_ST_BAD_SGL},
+		{"unknown flag", 1, {.addr = 1 << 24, .len = 64, .flags = 2}, MEMBOX_ST_BAD_SGL},
+		{"link with a length", 1, {.addr = 1 << 24, .len = 64, .flags = 1}, MEMBOX_ST_BAD_SGL},
+		{"link first", 0, {.addr = 1 << 24, .flags = 1}, MEMBOX_ST_BAD_SGL},
+		{"link to an unaligned page", 1, {.addr = (1 << 24) + 64, .flags = 1}, MEMBOX_ST_BAD_SGL},
+		{"link to nowhere", 1, {.addr = 1ULL << 40, .flags = 1}, MEMBOX_ST_DMA_FAULT},
+		{"too short", 2, {.addr = 1 << 24, .len = 63}, MEMBOX_ST_BAD_SGL},
+		{"too long", 2, {.addr = 1 << 24, .len = 65}, MEMBOX_ST_BAD_SGL},
+		{"far too long", 0, {.addr = 1 << 24, .len = ~0U}, MEMBOX_ST_BAD_SGL},
+		{"nowhere", 2, {.addr = 1ULL << 40, .len = 64}, MEMBOX_ST_DMA_FAULT},
+		{"wraps", 2, {.addr = ~31ULL, .len = 64}, MEMBOX_ST_DMA_FAULT},
+		{"registers", 2, {.addr = BAR0, .len = 64}, MEMBOX_ST_DMA_FAULT},
 	};
 	uint8_t before[192], after[192];
 	struct membox_completion c;
@@ -325,9 +355,10 @@ static void not_memory(void)
 {
 	struct port *p = port_start(box_make(BOX_MB), "");
 	uint32_t h = param(p, "x", MEMBOX_I8, 65536, 0);
-	const uint64_t bad[] = { 1ULL << 40, VM_RAM_BYTES, VM_RAM_BYTES - 32, p->bar0, p->bar0 + MEMBOX_MSIX_TABLE,
-				 p->bar4, p->bar2, p->bar2 + p->aperture - 64, 0xfee00000, 0xfec00000, 0xb0000000,
-				 ~127ULL };
+	const uint64_t bad[] = {
+		1ULL << 40, VM_RAM_BYTES, VM_RAM_BYTES - 32,          p->bar0,    p->bar0 + MEMBOX_MSIX_TABLE,
+		p->bar4,    p->bar2,      p->bar2 + p->aperture - 64, 0xfee00000, 0xfec00000,
+		0xb0000000, ~127ULL};
 	struct membox_completion c;
 	uint32_t errors = reg32(p, MEMBOX_REG_ERR_COUNT);
 	uint8_t *tail = vm_at(p->vm, VM_RAM_BYTES - 32);
@@ -354,8 +385,8 @@ static void not_memory(void)
 /* Another view of a box file in the guest is not memory either. */
 static void foreign_view(void)
 {
-	struct port *p = port_boot(box_make(BOX_MB),
-				   "-device membox,memdev=box -device ivshmem-plain,memdev=box");
+	struct port *p =
+		port_boot(box_make(BOX_MB), "-device membox,memdev=box -device ivshmem-plain,memdev=box");
 	int ivshmem = cfg_find(p->vm, 0, 0x1af4, 0x1110);
 	uint64_t view = 0x800000000ULL;
 	struct membox_packet r;
@@ -486,7 +517,8 @@ static void delayed(void)
 	struct port *p = port_start(box, "delay=200000000");
 	uint64_t page = vm_alloc(p->vm, 4096, 4096);
 	uint64_t *word = vm_at(p->vm, page), seen = 0;
-	struct membox_packet w = packet_io(MEMBOX_OP_WRITE, param(p, "slow", MEMBOX_I64, 1, 0), MEMBOX_I64, 0, 1, page);
+	struct membox_packet w =
+		packet_io(MEMBOX_OP_WRITE, param(p, "slow", MEMBOX_I64, 1, 0), MEMBOX_I64, 0, 1, page);
 	struct membox_completion c;
 	uint64_t end = now_ms() + 10000;
 
@@ -530,21 +562,22 @@ static void poisoned(void)
 }
 
 static const struct test_case cases[] = {
-	{ "bytes of every size and alignment go to the box and come back", sizes },
-	{ "64 MiB go in one command", largest },
-	{ "a list of scattered pages is gathered and scattered in order", list_scattered },
-	{ "a list of odd pieces with early links is gathered in order", list_ragged },
-	{ "a list page may be full of data, but then it ends the list", list_full_page },
-	{ "a list that leads back into itself ends", list_circle },
-	{ "every broken entry is refused and nothing is transferred", list_misuse },
-	{ "entries hold whole elements", list_elements },
-	{ "what is not memory is not reached", not_memory },
-	{ "a box that another device shows is not reached", foreign_view },
-	{ "a descriptor that is not published moves nothing", unpublished },
-	{ "ACC adds, and from common memory moves no byte to the host", accumulate },
-	{ "acc=off takes ACC and the vector operations away", without_acc },
-	{ "counters say what was moved", counters },
-	{ "a completion comes after its data", delayed },
-	{ "a poisoned range gives a media error with its offset", poisoned },
+	{"bytes of every size and alignment go to the box and come back", sizes},
+	{"64 MiB go in one command", largest},
+	{"a list of scattered pages is gathered and scattered in order", list_scattered},
+	{"a list of odd pieces with early links is gathered in order", list_ragged},
+	{"a list page may be full of data, but then it ends the list", list_full_page},
+	{"a list that leads back into itself ends", list_circle},
+	{"a hundred lists of 65537 pieces are served", list_swarm},
+	{"every broken entry is refused and nothing is transferred", list_misuse},
+	{"entries hold whole elements", list_elements},
+	{"what is not memory is not reached", not_memory},
+	{"a box that another device shows is not reached", foreign_view},
+	{"a descriptor that is not published moves nothing", unpublished},
+	{"ACC adds, and from common memory moves no byte to the host", accumulate},
+	{"acc=off takes ACC and the vector operations away", without_acc},
+	{"counters say what was moved", counters},
+	{"a completion comes after its data", delayed},
+	{"a poisoned range gives a media error with its offset", poisoned},
 };
 CASE_MAIN(cases)

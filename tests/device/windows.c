@@ -11,17 +11,17 @@
 #include "port.h"
 
 #define BOX_MB 64
-#define PAGE 4096ULL
-#define HUGE (2ULL << 20)
+#define PAGE   4096ULL
+#define HUGE   (2ULL << 20)
 
-#define EDU_BAR 0xe8000000ULL
+#define EDU_BAR    0xe8000000ULL
 #define EDU_BUFFER 0x40000
 #define EDU_DMA_NS 200000000
 
-static struct membox_window_args window(struct port *p, unsigned int context, uint32_t handle,
-					uint32_t prot, uint16_t status)
+static struct membox_window_args window(struct port *p, unsigned int context, uint32_t handle, uint32_t prot,
+					uint16_t status)
 {
-	struct membox_window_args w = { .size = sizeof(w), .handle = handle, .prot = prot };
+	struct membox_window_args w = {.size = sizeof(w), .handle = handle, .prot = prot};
 
 	EQUAL(admin(p, context, MEMBOX_ADM_WINDOW_MAP, &w, sizeof(w)), status);
 	return w;
@@ -29,14 +29,14 @@ static struct membox_window_args window(struct port *p, unsigned int context, ui
 
 static uint16_t unmap(struct port *p, unsigned int context, uint32_t id)
 {
-	struct membox_window_args w = { .size = sizeof(w), .window = id };
+	struct membox_window_args w = {.size = sizeof(w), .window = id};
 
 	return admin(p, context, MEMBOX_ADM_WINDOW_UNMAP, &w, sizeof(w));
 }
 
 static uint16_t close_handle(struct port *p, uint32_t handle)
 {
-	struct membox_handle_args a = { .size = sizeof(a), .handle = handle };
+	struct membox_handle_args a = {.size = sizeof(a), .handle = handle};
 
 	return admin(p, 1, MEMBOX_ADM_PARAM_CLOSE, &a, sizeof(a));
 }
@@ -140,7 +140,7 @@ static void own_dma(void)
 	uint32_t h = param(p, "loop", MEMBOX_I64, 512, MEMBOX_PARAM_MAPPABLE);
 	struct membox_window_args w = window(p, 1, h, MEMBOX_WIN_READ | MEMBOX_WIN_WRITE, MEMBOX_ST_OK);
 	struct membox_packet r = packet_io(MEMBOX_OP_READ, h, MEMBOX_I64, 0, 8, p->bar2 + w.offset);
-	struct membox_queue_args q = { .size = sizeof(q), .queue = 2, .vector = 0, .sq_log2 = 2, .cq_log2 = 2 };
+	struct membox_queue_args q = {.size = sizeof(q), .queue = 2, .vector = 0, .sq_log2 = 2, .cq_log2 = 2};
 
 	EQUAL(pair_run(&p->io, &r, NULL), MEMBOX_ST_DMA_FAULT);
 	r.opcode = MEMBOX_OP_WRITE;
@@ -157,8 +157,8 @@ static void wrong_windows(void)
 	uint32_t h = param(p, "mappable", MEMBOX_I64, 512, MEMBOX_PARAM_MAPPABLE);
 	uint32_t small = param(p, "small", MEMBOX_I64, 4, 0);
 	struct membox_param_args a = param_args("mappable", 0, 0, 0);
-	struct membox_ctx_args ctx = { .size = sizeof(ctx), .context = 2 };
-	struct membox_window_args w = { .size = sizeof(w), .handle = h, .prot = MEMBOX_WIN_READ };
+	struct membox_ctx_args ctx = {.size = sizeof(ctx), .context = 2};
+	struct membox_window_args w = {.size = sizeof(w), .handle = h, .prot = MEMBOX_WIN_READ};
 	uint32_t id[3];
 
 	a.flags = MEMBOX_PARAM_RDONLY;
@@ -221,7 +221,8 @@ static void congruent(void)
 		w = window(p, 1, a.handle, MEMBOX_WIN_READ, MEMBOX_ST_OK);
 		EQUAL(w.length, bytes);
 		for (unsigned int j = 0; j < i; j++)
-			CHECK(w.offset + w.length <= all[j].offset || all[j].offset + all[j].length <= w.offset);
+			CHECK(w.offset + w.length <= all[j].offset ||
+			      all[j].offset + all[j].length <= w.offset);
 		if (bytes >= HUGE)
 			EQUAL(w.offset % HUGE, a.address % HUGE);
 		all[i] = w;
@@ -256,7 +257,7 @@ static void ends_with_handle(void)
 	struct membox_window_args a = window(p, 1, h, 3, MEMBOX_ST_OK);
 	struct membox_window_args b = window(p, 1, h, 1, MEMBOX_ST_OK);
 	struct membox_window_args c = window(p, 1, other, 1, MEMBOX_ST_OK);
-	struct membox_ctx_args ctx = { .size = sizeof(ctx), .context = 1 };
+	struct membox_ctx_args ctx = {.size = sizeof(ctx), .context = 1};
 
 	peer_store(e, peer, 0, 9);
 	EQUAL(close_handle(p, 4711), MEMBOX_ST_BAD_HANDLE);
@@ -274,7 +275,7 @@ static void ends_with_parameter(void)
 	struct port *p = port_start(box_make(BOX_MB), "");
 	uint32_t h = param(p, "shown", MEMBOX_I64, 512, MEMBOX_PARAM_MAPPABLE);
 	struct membox_window_args w = window(p, 1, h, 3, MEMBOX_ST_OK);
-	struct membox_handle_args a = { .size = sizeof(a), .handle = h };
+	struct membox_handle_args a = {.size = sizeof(a), .handle = h};
 
 	vm_write(p->vm, p->bar2 + w.offset, 8, 3);
 	EQUAL(admin(p, 1, MEMBOX_ADM_PARAM_DESTROY, &a, sizeof(a)), MEMBOX_ST_OK);
@@ -313,7 +314,7 @@ static void many(void)
 {
 	struct port *p = port_start(box_make(BOX_MB), "");
 	uint32_t h = param(p, "shown", MEMBOX_I64, 512, MEMBOX_PARAM_MAPPABLE);
-	struct membox_ctx_args ctx = { .size = sizeof(ctx), .context = 1 };
+	struct membox_ctx_args ctx = {.size = sizeof(ctx), .context = 1};
 
 	for (int round = 0; round < 2; round++) {
 		for (unsigned int i = 0; i < 256; i++)
@@ -326,16 +327,16 @@ static void many(void)
 }
 
 static const struct test_case cases[] = {
-	{ "a window shows a parameter, both ways, until it is unmapped", load_and_store },
-	{ "a read-only window holds against the CPU and against another device's DMA", read_only },
-	{ "the device's own DMA reaches no window", own_dma },
-	{ "wrong windows are refused", wrong_windows },
-	{ "a read-only port has read-only windows", read_only_port },
-	{ "windows of 2 MiB and more are congruent to the box", congruent },
-	{ "the aperture is filled first fit, to its end", aperture_full },
-	{ "windows end with their handle and their context", ends_with_handle },
-	{ "windows end when their parameter is destroyed", ends_with_parameter },
-	{ "windows end with a reset and a disable", ends_with_reset },
-	{ "256 windows come and go", many },
+	{"a window shows a parameter, both ways, until it is unmapped", load_and_store},
+	{"a read-only window holds against the CPU and against another device's DMA", read_only},
+	{"the device's own DMA reaches no window", own_dma},
+	{"wrong windows are refused", wrong_windows},
+	{"a read-only port has read-only windows", read_only_port},
+	{"windows of 2 MiB and more are congruent to the box", congruent},
+	{"the aperture is filled first fit, to its end", aperture_full},
+	{"windows end with their handle and their context", ends_with_handle},
+	{"windows end when their parameter is destroyed", ends_with_parameter},
+	{"windows end with a reset and a disable", ends_with_reset},
+	{"256 windows come and go", many},
 };
 CASE_MAIN(cases)
