@@ -232,17 +232,26 @@ void membox_windows_zap(struct membox_ctx *ctx)
 	unmap_mapping_range(&ctx->mapping, 0, 0, 1);
 }
 
+static struct membox_window *take_window(struct membox_ctx *ctx)
+{
+	struct membox_window *w;
+	unsigned long number = 0;
+
+	mutex_lock(&ctx->window_lock);
+	w = xa_find(&ctx->windows, &number, ULONG_MAX, XA_PRESENT);
+	if (w)
+		xa_erase(&ctx->windows, number);
+	mutex_unlock(&ctx->window_lock);
+	return w;
+}
+
 /* The context ends, and with it the last mapping has gone. */
 void membox_windows_free(struct membox_ctx *ctx)
 {
 	struct membox_window *w;
-	unsigned long number;
 
-	mutex_lock(&ctx->window_lock);
-	xa_for_each(&ctx->windows, number, w) {
-		xa_erase(&ctx->windows, number);
+	for (w = take_window(ctx); w; w = take_window(ctx)) {
 		unmap_in_device(ctx, w->device_window);
 		kfree(w);
 	}
-	mutex_unlock(&ctx->window_lock);
 }
