@@ -75,7 +75,7 @@ static int file_open(struct membox *box, const char *name, const struct membox_o
 		goto free_path;
 	}
 	ret = mbe_admin(st->engine, 0, MEMBOX_ADM_CTX_CREATE, &ctx, sizeof(ctx));
-	if (ret) {
+	if (ret && !(ret == MEMBOX_ST_CORRUPT && opts->flags & MEMBOX_OPEN_CHECK)) {
 		ret = mb_fail_status(ret, "cannot open box %s: context", box->uri);
 		goto detach;
 	}

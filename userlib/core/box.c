@@ -49,7 +49,7 @@ static int parse_caps(const char *text, uint64_t *caps)
 static int read_options(const struct membox_open_opts *given, struct membox_open_opts *opts)
 {
 	const unsigned int known = MEMBOX_OPEN_RDONLY | MEMBOX_OPEN_OPERATOR | MEMBOX_OPEN_PORT |
-				   MEMBOX_OPEN_PRINCIPAL;
+				   MEMBOX_OPEN_PRINCIPAL | MEMBOX_OPEN_CHECK;
 	const char *env = getenv("MEMBOX_CAPS_OFF");
 
 	memset(opts, 0, sizeof(*opts));
@@ -116,6 +116,8 @@ static int learn(struct membox *box, const struct membox_open_opts *opts)
 	struct membox_info info = { .size = sizeof(info) };
 	int ret = box->be->admin(box, MEMBOX_ADM_INFO, &info, sizeof(info));
 
+	if (ret && opts->flags & MEMBOX_OPEN_CHECK)
+		return 0; /* it offers nothing but to be checked */
 	if (ret)
 		return mb_admin_fail(box, ret, "membox_open", NULL, 0);
 	if (info.abi != MEMBOX_ABI)

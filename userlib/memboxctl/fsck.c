@@ -34,7 +34,7 @@ static int run(const struct ctl_verb *verb, int argc, char **argv)
 		else
 			return ctl_usage(verb, stderr);
 	}
-	if (ctl_open(verb, name, &optind, argc, argv, 0, &box))
+	if (ctl_open(verb, name, &optind, argc, argv, MEMBOX_OPEN_CHECK, &box))
 		return CTL_FAILED;
 	if (optind != argc) {
 		membox_close(box);

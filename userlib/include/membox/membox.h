@@ -69,6 +69,7 @@ const char *membox_version(void);
 #define MEMBOX_OPEN_OPERATOR (1U << 1)	/* file: may revoke and destroy what others own */
 #define MEMBOX_OPEN_PORT (1U << 2)	/* file: take port `port`, not the first free one */
 #define MEMBOX_OPEN_PRINCIPAL (1U << 3) /* file: be `principal`, not one made of the uid */
+#define MEMBOX_OPEN_CHECK (1U << 4)	/* file: for membox_fsck, also when it is corrupt */
 
 struct membox_open_opts {
 	uint32_t size;
