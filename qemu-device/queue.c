@@ -329,6 +329,13 @@ void membox_queue_post(MemboxQueue *q, struct membox_completion *c)
 {
     bool ok = true, irq = false;
 
+    /*
+     * A reset must not wait for the lock: it has the BQL, which the holder may
+     * need to map the ring.
+     */
+    if (qatomic_read(&q->silent)) {
+        return;
+    }
     qemu_mutex_lock(&q->cq_lock);
     if (!qatomic_read(&q->silent)) {
         ok = post_entry(q, c);

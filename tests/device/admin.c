@@ -218,6 +218,7 @@ static void aborts(void)
 	struct port *p = port_start(box_make(BOX_MB), "");
 	uint32_t h = param(p, "flag", MEMBOX_I64, 1, 0), found;
 	struct membox_packet w = wait_for(h, 5, 600000000);
+	struct membox_outcomes outcomes = {.size = sizeof(outcomes)};
 	struct membox_completion c;
 	uint16_t cid[3];
 
@@ -240,6 +241,10 @@ static void aborts(void)
 	EQUAL(found, 2);
 	CHECK(pair_poll(&p->io, &c, 0) && c.status == MEMBOX_ST_ABORTED);
 	CHECK(pair_poll(&p->io, &c, 0) && c.status == MEMBOX_ST_ABORTED);
+	EQUAL(admin(p, 1, MEMBOX_ADM_GET_OUTCOMES, &outcomes, sizeof(outcomes)), MEMBOX_ST_OK);
+	EQUAL(outcomes.count, 3);
+	for (int i = 0; i < 3; i++)
+		EQUAL(outcomes.entry[i].outcome, MEMBOX_OUTCOME_NOT_BEGUN);
 	EQUAL(abort_commands(p, 2, 1, 0, &found), MEMBOX_ST_BAD_QUEUE);
 	EQUAL(abort_commands(p, 0, 1, 0, &found), MEMBOX_ST_BAD_QUEUE);
 }

@@ -166,10 +166,14 @@ static void resets(void)
 
 	for (int i = 0; i < 20; i++) {
 		struct membox_packet r = packet_io(MEMBOX_OP_READ, h, MEMBOX_I8, 0, 1 << 20, buffer);
+		struct membox_packet w = packet_io(MEMBOX_OP_WAIT, h, 0, 0, 0, 0);
 
+		w.sub = MEMBOX_GT;
+		w.word.value = 1000;
+		w.timeout_us = 600000000;
 		m.p->vm->next = first;
 		for (int n = 0; n < 40; n++)
-			pair_put(&m.p->io, &r);
+			pair_put(&m.p->io, n % 4 ? &r : &w);
 		pair_publish(&m.p->io);
 		if (i & 1) {
 			cfg_write(m.p->vm, m.p->devfn, 0x58, 2, 0x8000);
