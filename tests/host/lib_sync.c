@@ -331,27 +331,32 @@ static void a_granted_key_arrives(void **state)
 	membox_group_leave(zero);
 }
 
-static void join_and_die(int number)
+static void join_and_stay(int ranks)
 {
 	struct membox_group *group;
 	struct membox *own;
 
-	(void)number;
 	child_check(!membox_open(box_uri, NULL, &own));
-	child_check(!membox_group_join(own, "g", 2, 1, LONG_ENOUGH, &group));
-	_exit(0);
+	child_check(!membox_group_join(own, "g", ranks, 1, LONG_ENOUGH, &group));
+	pause();
+}
+
+static void end_child(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
 static void a_dead_rank_is_known(void **state)
 {
 	struct membox_group_info info = { .size = sizeof(info) };
 	struct membox_group *group;
-	pid_t pid = start_child(join_and_die, 0);
+	pid_t pid = start_child(join_and_stay, 2);
 	int tries = 0;
 
 	(void)state;
 	good(membox_group_join(box, "g", 2, 0, LONG_ENOUGH, &group));
-	await_child(pid);
+	end_child(pid);
 	do {
 		good(membox_group_info(group, &info));
 		sleep_ms(10);
@@ -359,6 +364,34 @@ static void a_dead_rank_is_known(void **state)
 	assert_int_equal(info.dead, 1);
 	assert_int_equal(info.state[1], MEMBOX_SEAT_DEAD);
 	membox_group_leave(group);
+}
+
+static void *join_four(void *arg)
+{
+	struct membox_group *group;
+
+	(void)arg;
+	if (membox_group_join(box, "g", 4, 0, LONG_ENOUGH, &group) != -EOWNERDEAD)
+		return "it did not notice";
+	return strstr(membox_error(), "rank 1") ? NULL : "it did not say who";
+}
+
+static void who_dies_while_others_join_is_named(void **state)
+{
+	struct membox_group *group;
+	pthread_t thread;
+	void *wrong;
+	pid_t pid = start_child(join_and_stay, 4);
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, join_four, NULL), 0);
+	do { /* with this one there are three: both others have their seats */
+		assert_int_equal(membox_group_join(other, "g", 4, 2, A_MOMENT, &group), -ETIMEDOUT);
+	} while (!strstr(membox_error(), "3 of 4"));
+	end_child(pid);
+	pthread_join(thread, &wrong);
+	if (wrong)
+		fail_msg("%s", (char *)wrong);
 }
 
 int main(void)
@@ -378,6 +411,7 @@ int main(void)
 		CASE(a_keyed_group_wants_its_key),
 		CASE(a_granted_key_arrives),
 		CASE(a_dead_rank_is_known),
+		CASE(who_dies_while_others_join_is_named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,9 +35,31 @@ static void missing(const struct membox_group_args *info, int ranks, char *text,
 						 used ? ", " : "", rank);
 }
 
-/* Until all seats are taken; the answer as mb_admin_fail wants it. */
-static int wait_for_all(struct membox *box, uint32_t handle, const char *name, int ranks,
-			uint64_t deadline)
+/* A rank that died since `before`, -1: none. Who was dead then may yet be replaced. */
+static int newly_dead(const struct membox_group_args *before, const struct membox_group_args *now,
+		      int ranks)
+{
+	int rank;
+
+	for (rank = 0; rank < ranks; rank++)
+		if (now->state[rank] == MEMBOX_SEAT_DEAD && before->state[rank] != MEMBOX_SEAT_DEAD)
+			return rank;
+	return -1;
+}
+
+static bool all_live(const struct membox_group_args *info, int ranks)
+{
+	int rank;
+
+	for (rank = 0; rank < ranks; rank++)
+		if (info->state[rank] != MEMBOX_SEAT_LIVE)
+			return false;
+	return true;
+}
+
+/* Until all seats are taken. joined is what JOIN answered. */
+static int wait_for_all(struct membox *box, const struct membox_group_args *joined,
+			const char *name, int ranks, uint64_t deadline)
 {
 	struct mb_backoff backoff = { 0 };
 	struct membox_group_args info;
@@ -45,15 +67,16 @@ static int wait_for_all(struct membox *box, uint32_t handle, const char *name, i
 	int ret;
 
 	for (;;) {
-		info = (struct membox_group_args){ .size = sizeof(info), .group = handle };
+		info = (struct membox_group_args){ .size = sizeof(info), .group = joined->group };
 		ret = ask(box, MEMBOX_ADM_GROUP_INFO, &info);
 		if (ret)
 			return mb_admin_fail(box, ret, "group_join", name, 0);
-		if (info.joined >= (uint32_t)ranks && info.dead < 0)
+		if (all_live(&info, ranks))
 			return 0;
-		if (info.joined >= (uint32_t)ranks)
-			return mb_fail_status(MEMBOX_ST_RANK_DEAD, "group_join '%s': rank %d",
-					      name, info.dead);
+		ret = newly_dead(joined, &info, ranks);
+		if (ret >= 0)
+			return mb_fail_status(MEMBOX_ST_RANK_DEAD, "group_join '%s': rank %d", name,
+					      ret);
 		if (!mb_backoff(&backoff, deadline))
 			break;
 	}
@@ -90,7 +113,7 @@ static int join(struct membox *box, const char *name, int ranks, int rank,
 	ret = mb_admin_fail(box, ask(box, MEMBOX_ADM_GROUP_JOIN, &args), "group_join", name, 0);
 	if (ret)
 		goto free_group;
-	ret = wait_for_all(box, args.group, name, ranks, mb_deadline(timeout));
+	ret = wait_for_all(box, &args, name, ranks, mb_deadline(timeout));
 	if (ret)
 		goto leave_group;
 	group->box = box;
