@@ -88,9 +88,10 @@ void mbe_write_begin(struct mbe_run *run)
 	u->context = run->p->context;
 	u->context_gen = mbe_context_gen(e, run->p->context);
 	u->packet = *run->p;
+	mbe_version_await(e, op->ver);
 	set_state(run, MEMBOX_UNDO_BEGIN, 0);
 	MBE_STEP(e, "write:announced");
-	mbe_version_begin(e, op->ver);
+	mbe_version_begin(op->ver);
 	MBE_STEP(e, "write:begun");
 	set_state(run, MEMBOX_UNDO_ACTIVE, 0);
 	MBE_STEP(e, "write:active");

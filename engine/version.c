@@ -9,8 +9,9 @@
  * begun - finished, and what is left over belongs to the dead: it is added to
  * `finished`. Doing that twice adds nothing the second time.
  *
- * Recovery holds the line's `repair` word meanwhile; writers that see it wait,
- * which only serves to make the counters stand still.
+ * Recovery holds the line's `repair` word meanwhile; writers that see it wait
+ * before their record says BEGIN, which only serves to make the counters and
+ * the records stand still.
  */
 #include "exec.h"
 
@@ -19,15 +20,18 @@
 /* How long recovery watches for a moment in which nobody is between two states. */
 #define SETTLE_NS 1000000000ULL
 
-uint64_t mbe_version_begin(struct mbe *e, struct membox_fmt_version *ver)
+void mbe_version_await(struct mbe *e, struct membox_fmt_version *ver)
 {
-	if (MBE_LOAD(&ver->repair)) {
-		bool was_dead;
+	bool was_dead;
 
-		/* its holder only counts; should it be stopped, go on without */
-		if (!mbe_lock_word(e, &ver->repair, mbe_deadline(e, SETTLE_NS), &was_dead))
-			mbe_unlock_word(e, &ver->repair);
-	}
+	/* its holder only counts; should it be stopped, go on without */
+	if (MBE_LOAD(&ver->repair) &&
+	    !mbe_lock_word(e, &ver->repair, mbe_deadline(e, SETTLE_NS), &was_dead))
+		mbe_unlock_word(e, &ver->repair);
+}
+
+uint64_t mbe_version_begin(struct membox_fmt_version *ver)
+{
 	return __atomic_add_fetch(&ver->begun, 1, __ATOMIC_SEQ_CST);
 }
 

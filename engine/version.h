@@ -7,8 +7,11 @@
 
 #include "internal.h"
 
+/* Waits while recovery settles the counters; the caller's record is still IDLE. */
+void mbe_version_await(struct mbe *e, struct membox_fmt_version *ver);
+
 /* Bump `begun` and `finished`; each returns the new value. */
-uint64_t mbe_version_begin(struct mbe *e, struct membox_fmt_version *ver);
+uint64_t mbe_version_begin(struct membox_fmt_version *ver);
 uint64_t mbe_version_finish(struct membox_fmt_version *ver);
 
 /*
