@@ -107,8 +107,12 @@ uint16_t mbe_poison_cut(struct mbe_run *run, const struct mbe_operand *op, const
 
 /* Lock word of the stripe that holds this byte of the file. */
 __u64 *mbe_stripe_word(struct mbe *e, uint64_t offset);
-/* Locks it; recovers a dead holder first. OK, OWNER_STALLED, TIMED_OUT or CORRUPT. */
-uint16_t mbe_stripe_lock(struct mbe *e, __u64 *word);
+/*
+ * Locks it; recovers a dead holder first. OK, OWNER_STALLED, TIMED_OUT, OWNER_DEAD,
+ * CORRUPT, or what was asked of the command by mbe_abort: who resets a device gives
+ * its memory away a few seconds later, and must not wait for another port's patience.
+ */
+uint16_t mbe_stripe_lock(struct mbe *e, __u64 *word, const struct mbe_cmd *cmd);
 
 /*
  * Runs fn over run->bytes of run->dst, stripe by stripe, each locked; changes

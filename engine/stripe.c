@@ -13,12 +13,24 @@
 
 #include <sched.h>
 
+/* How long a wait goes on before the command is asked whether it was aborted. */
+#define ABORT_NS 10000000ULL
+
 __u64 *mbe_stripe_word(struct mbe *e, uint64_t offset)
 {
 	return &e->stripes[offset / e->geo.stripe_bytes & (e->geo.stripes - 1)].lock;
 }
 
-uint16_t mbe_stripe_lock(struct mbe *e, __u64 *word)
+static void recover_holder(struct mbe *e, __u64 *word)
+{
+	uint32_t port = mbe_lock_port(MBE_LOAD(word));
+
+	if (port < e->geo.ports)
+		mbe_recover_port(e, port);
+	sched_yield(); /* a port that was taken anew recovers itself */
+}
+
+uint16_t mbe_stripe_lock(struct mbe *e, __u64 *word, const struct mbe_cmd *cmd)
 {
 	uint64_t deadline;
 
@@ -26,17 +38,20 @@ uint16_t mbe_stripe_lock(struct mbe *e, __u64 *word)
 		return MEMBOX_ST_OK;
 	deadline = mbe_deadline(e, e->exec->patience_ns);
 	for (;;) {
-		uint16_t status = mbe_lock_word(e, word, deadline, NULL);
-		uint32_t port;
+		uint64_t look = mbe_deadline(e, ABORT_NS);
+		bool last = look >= deadline;
+		uint16_t status = mbe_lock_word(e, word, last ? deadline : look, NULL), asked;
 
-		if (status != MEMBOX_ST_OWNER_DEAD)
+		if (status == MEMBOX_ST_OWNER_DEAD) {
+			if (mbe_clock(e) >= deadline || mbe_stopped(e))
+				return status;
+			recover_holder(e, word);
+		} else if (last || (status != MEMBOX_ST_TIMED_OUT && status != MEMBOX_ST_OWNER_STALLED)) {
 			return status;
-		if (mbe_clock(e) >= deadline || mbe_stopped(e))
-			return MEMBOX_ST_OWNER_DEAD;
-		port = mbe_lock_port(MBE_LOAD(word));
-		if (port < e->geo.ports)
-			mbe_recover_port(e, port);
-		sched_yield(); /* a port that was taken anew recovers itself */
+		}
+		asked = mbe_abort_asked(cmd);
+		if (asked)
+			return asked;
 	}
 }
 
@@ -55,7 +70,7 @@ uint16_t mbe_stripes(struct mbe_run *run, mbe_stretch_fn *fn)
 			return status;
 		if (n > run->bytes - at)
 			n = run->bytes - at;
-		status = mbe_stripe_lock(e, word);
+		status = mbe_stripe_lock(e, word, run->cmd);
 		if (status)
 			return status;
 		if (run->undo)
