@@ -125,9 +125,8 @@ static int make_super(struct membox_fmt_super *s, const struct mbe_format_opts *
 		return fail(text, -EINVAL, "a box has at most %u ports, %u parameters and %u groups",
 			    MEMBOX_MAX_PORTS, MBE_MAX_PARAMS, MBE_MAX_GROUPS);
 	s->stripe_bytes = MEMBOX_FMT_STRIPE;
-	s->stripes = power_of_two(s->bytes / MEMBOX_FMT_STRIPE);
-	if (s->stripes > MAX_STRIPES)
-		s->stripes = MAX_STRIPES;
+	s->stripes = s->bytes / MEMBOX_FMT_STRIPE < MAX_STRIPES ?
+			     power_of_two(s->bytes / MEMBOX_FMT_STRIPE) : MAX_STRIPES;
 	s->hash_slots = power_of_two(2ULL * s->params);
 	if (s->bytes < 2 * MEMBOX_FMT_PAGE || !lay_out(s))
 		return fail(text, -EINVAL,
