@@ -254,6 +254,15 @@ static bool next_pending(struct mbe *e, uint32_t *index)
 	return found;
 }
 
+/* The table could not be had: whoever comes next tries again. */
+static void keep_pending(struct mbe *e, uint32_t index)
+{
+	pthread_mutex_lock(&e->table_mutex);
+	if (e->nzeroing < e->geo.params)
+		e->zeroing[e->nzeroing++] = index;
+	pthread_mutex_unlock(&e->table_mutex);
+}
+
 /* Locked: the bytes are zero. */
 static void give_back(struct mbe *e, uint32_t index, const struct membox_fmt_param_fixed *f)
 {
@@ -286,8 +295,10 @@ void mbe_zero_pending(struct mbe *e)
 		if (f.attrs & MEMBOX_PARAM_MAPPABLE)
 			memset(e->map + f.version, 0, MEMBOX_FMT_PAGE);
 		MBE_STEP(e, "free: zeroed");
-		if (mbe_table_lock(e))
+		if (mbe_table_lock(e)) {
+			keep_pending(e, index);
 			return;
+		}
 		give_back(e, index, &f);
 		mbe_table_unlock(e);
 	}
