@@ -27,9 +27,8 @@
 static char box_path[64];
 
 /* Makes the file; box_remove() at the end. */
-static inline void box_create(uint64_t bytes)
+static inline void box_create_as(struct mbe_format_opts opts)
 {
-	struct mbe_format_opts opts = { .bytes = bytes };
 	char text[MBE_ERR_TEXT];
 	int fd;
 
@@ -40,6 +39,11 @@ static inline void box_create(uint64_t bytes)
 	opts.force = true;
 	if (mbe_format(box_path, &opts, text))
 		fail_msg("format: %s", text);
+}
+
+static inline void box_create(uint64_t bytes)
+{
+	box_create_as((struct mbe_format_opts){ .bytes = bytes });
 }
 
 static inline void box_remove(void)

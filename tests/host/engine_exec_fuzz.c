@@ -36,14 +36,11 @@ static unsigned int rounds_of(unsigned int base)
 
 static int set_up(void **state)
 {
-	struct mbe_format_opts opts = { .bytes = 16 << 20, .ports = 4, .params = 64, .groups = 4, .force = true };
 	static const uint8_t types[] = { MEMBOX_F32, MEMBOX_I64, MEMBOX_F16, MEMBOX_I8 };
-	char text[MBE_ERR_TEXT], name[] = "p0";
+	char name[] = "p0";
 
 	(void)state;
-	box_create(16 << 20);
-	if (mbe_format(box_path, &opts, text))
-		fail_msg("format: %s", text);
+	box_create_as((struct mbe_format_opts){ .bytes = 16 << 20, .ports = 4, .params = 64, .groups = 4 });
 	port_open(&port);
 	for (int i = 0; i < 4; i++) {
 		name[1] = (char)('0' + i);
