@@ -162,12 +162,13 @@ static int choose_port(struct mbe *e, const char *path, char text[MBE_ERR_TEXT])
 /* Context 0. In a stopped box nothing is written, but it can be looked at. */
 static uint16_t open_kernel_context(struct mbe *e)
 {
-	uint16_t status = mbe_table_lock(e);
+	uint16_t status;
 
-	if (status == MEMBOX_ST_CORRUPT) {
+	if (e->looking) {
 		MBE_STORE(&e->ctx_gen[0], 1);
 		return MEMBOX_ST_OK;
 	}
+	status = mbe_table_lock(e);
 	if (status)
 		return status;
 	status = mbe_context_create(e, 0);

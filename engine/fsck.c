@@ -245,12 +245,14 @@ static void check_waiters(struct fsck *k, uint32_t port)
 	uint32_t i, index;
 
 	for (i = 0; i < e->geo.waiters; i++) {
-		uint64_t word = MBE_LOAD(&w[i]);
+		uint64_t word = MBE_LOAD(&w[i]), there;
 
+		if (!word)
+			continue;
 		index = (uint32_t)word >> MEMBOX_WAITER_PARAM_SHIFT;
-		if (word && (index >= e->geo.params ||
-			     (uint32_t)(MBE_LOAD(&e->params[index].word) >> MEMBOX_PST_SERIAL_SHIFT) !=
-				     word >> MEMBOX_WAITER_SERIAL_SHIFT))
+		there = index < e->geo.params ? MBE_LOAD(&e->params[index].word) : 0;
+		if (!there ||
+		    (uint32_t)(there >> MEMBOX_PST_SERIAL_SHIFT) != word >> MEMBOX_WAITER_SERIAL_SHIFT)
 			found(k, "port %u: waiter %u names no parameter", port, i);
 	}
 }

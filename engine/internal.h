@@ -25,6 +25,9 @@
 /* The uapi types are the host's: both are unsigned 64-bit integers. */
 MEMBOX_ASSERT(sizeof(unsigned long long) == sizeof(uint64_t));
 
+#define MBE_NS_PER_MS 1000000ULL
+#define MBE_NS_PER_S 1000000000ULL
+
 #define MBE_LOAD(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define MBE_PEEK(p) __atomic_load_n((p), __ATOMIC_RELAXED)
 #define MBE_STORE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
@@ -106,6 +109,7 @@ struct mbe {
 	struct mbe_attach_opts opts;
 	uint64_t caps;
 	bool rdonly; /* of opts, or because of unknown read-only features */
+	bool looking; /* attached to a stopped box: good for looking at it only */
 
 	/* Areas. Those with an index are arrays as long as geo says. */
 	const struct membox_fmt_super *super;
@@ -168,7 +172,7 @@ void *mbe_area_of(const struct mbe *e, enum membox_fmt_area_id id, uint32_t port
 uint16_t mbe_stop(struct mbe *e);
 static inline bool mbe_stopped(const struct mbe *e)
 {
-	return MBE_PEEK(&e->state->stopped) != 0;
+	return e->looking || MBE_PEEK(&e->state->stopped) != 0;
 }
 
 /* ---- operands: handle.c ---- */

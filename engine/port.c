@@ -309,10 +309,9 @@ uint16_t mbe_port_take(struct mbe *e)
 	MBE_STEP(e, "take: record");
 	MBE_STORE(&e->self->word, mbe_port_word(e->generation, MEMBOX_PORT_LIVE));
 	MBE_STEP(e, "take: live");
-	if (mbe_stopped(e))
-		return MEMBOX_ST_OK; /* nothing is touched any more, but it can be looked at */
-	status = recover_tables(e, e->port);
-	return status == MEMBOX_ST_CORRUPT ? MEMBOX_ST_OK : status;
+	status = mbe_stopped(e) ? MEMBOX_ST_CORRUPT : recover_tables(e, e->port);
+	e->looking = status == MEMBOX_ST_CORRUPT; /* nothing is touched any more */
+	return e->looking ? MEMBOX_ST_OK : status;
 }
 
 void mbe_port_leave(struct mbe *e)

@@ -10,9 +10,6 @@
 
 #include "internal.h"
 
-#define MBE_NS_PER_MS 1000000ULL
-#define MBE_NS_PER_S 1000000000ULL
-
 /* ---- super.c: the superblock, the geometry ---- */
 
 #define MBE_MAX_PARAMS (1U << 20)
