@@ -212,8 +212,9 @@ static void a_grant_delivers_the_key_to_the_rank_alone(void **state)
 	a = param_args(m.name, MEMBOX_PARAM_KEYED, 0);
 	a.key = m.key;
 	assert_int_equal(param_try(worker, 2, &a), MEMBOX_ST_OK);
-	mbe_detach(master);
 	mbe_detach(worker);
+	assert_int_equal(grant(master, k.handle, g, 2, k.key), MEMBOX_ST_RANK_DEAD);
+	mbe_detach(master);
 }
 
 static void mail_comes_in_order_until_the_box_is_full(void **state)

@@ -624,6 +624,67 @@ static void quotas_bound_a_port_and_its_principal(void **state)
 	mbe_detach(free_one);
 }
 
+static void commands_with_bad_arguments_say_which(void **state)
+{
+	struct mbe *e = port_of(1), *op = operator_port(), *other = port_of(2);
+	struct membox_port_stat s = {.port = 4};
+	struct membox_list_args list = {.rsvd = 1};
+	struct membox_param_args a;
+	struct mbe_extent x;
+	uint32_t h;
+
+	(void)state;
+	a = param_args("w", MEMBOX_PARAM_CREATE | MEMBOX_PARAM_RDONLY, 10);
+	a.mode = 0622;
+	assert_int_equal(param_try(e, 1, &a), MEMBOX_ST_OK);
+	assert_int_equal(a.rights, MEMBOX_WIN_READ); /* a creator may ask for less, too */
+	assert_int_equal(mbe_extent_get(e, 1, a.handle, &x), MEMBOX_ST_NOT_MAPPABLE);
+	assert_int_equal(mbe_extent_get(e, 2, a.handle, &x), MEMBOX_ST_BAD_HANDLE);
+	assert_int_equal(mbe_extent_get(e, 9, a.handle, &x), MEMBOX_ST_BAD_CONTEXT);
+	assert_int_equal(ADM(e, 1, PORT_STAT, &s), MEMBOX_ST_BAD_ARGUMENT);
+	assert_int_equal(ADM(e, 1, PARAM_LIST, &list), MEMBOX_ST_RESERVED);
+	assert_int_equal(param_revoke(op, ""), MEMBOX_ST_BAD_NAME);
+	a.flags = MEMBOX_PARAM_RDONLY;
+	assert_int_equal(ADM(op, 1, PARAM_REVOKE, &a), MEMBOX_ST_BAD_FLAG);
+	assert_int_equal(param_get(other, 1, "w", &h), MEMBOX_ST_OK); /* may write, not read */
+	assert_int_equal(param_subscribe(other, 1, h, 1), MEMBOX_ST_DENIED);
+	assert_int_equal(param_subscribe(other, 1, h + 1, 1), MEMBOX_ST_BAD_HANDLE);
+	mbe_detach(e);
+	mbe_detach(op);
+	mbe_detach(other);
+}
+
+static void what_was_destroyed_is_not_destroyed_again(void **state)
+{
+	struct mbe *e = port_of(1);
+	uint32_t mine = param_make(e, "w", 0, 10).handle, second, left;
+
+	(void)state;
+	assert_int_equal(param_get(e, 2, "w", &second), MEMBOX_ST_OK);
+	assert_int_equal(param_destroy(e, 1, mine, &left), MEMBOX_ST_OK);
+	assert_int_equal(left, 1);
+	assert_int_equal(param_destroy(e, 1, mine, NULL), MEMBOX_ST_DESTROYED);
+	assert_int_equal(param_destroy(e, 2, second, NULL), MEMBOX_ST_DESTROYED);
+	assert_int_equal(operand_status(e, 2, second), MEMBOX_ST_OK);
+	mbe_detach(e);
+}
+
+static void a_handle_that_cannot_be_had_leaves_no_parameter(void **state)
+{
+	struct mbe *e = port_of(1);
+	struct membox_param_args a = param_args("late", MEMBOX_PARAM_CREATE, 10);
+	uint32_t h;
+
+	(void)state;
+	param_make(e, "w", 0, 10);
+	while (!param_get(e, 1, "w", &h))
+		;
+	assert_int_equal(param_try(e, 1, &a), MEMBOX_ST_TABLE_FULL);
+	assert_int_equal(box_info(e).params, 1);
+	assert_int_equal(box_findings(e), 0);
+	mbe_detach(e);
+}
+
 /* ---- listing ---- */
 
 static void a_list_tells_of_each_once(void **state)
@@ -719,6 +780,9 @@ int main(void)
 		box_test(places_follow_size_and_use),
 		box_test(a_full_box_and_a_full_table_say_so),
 		box_test(quotas_bound_a_port_and_its_principal),
+		box_test(commands_with_bad_arguments_say_which),
+		box_test(what_was_destroyed_is_not_destroyed_again),
+		box_test(a_handle_that_cannot_be_had_leaves_no_parameter),
 		box_test(a_list_tells_of_each_once),
 		box_test(threads_of_two_ports_open_and_close_at_once),
 	};
