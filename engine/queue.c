@@ -14,6 +14,7 @@
 #include "exec.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 
 struct mbe_queue_priv {
@@ -58,8 +59,13 @@ void mbe_queue_fini(struct mbe_queue *q)
 	if (priv->next)
 		priv->next->link = priv->link;
 	pthread_mutex_unlock(&e->exec->lock);
-	/* who completed the last command may still be letting go of the lock */
+	/* who completed the last command may be between done() and ended() */
 	pthread_mutex_lock(&priv->lock);
+	while (priv->n) {
+		pthread_mutex_unlock(&priv->lock);
+		sched_yield();
+		pthread_mutex_lock(&priv->lock);
+	}
 	pthread_mutex_unlock(&priv->lock);
 	pthread_mutex_destroy(&priv->lock);
 	free(priv);
