@@ -354,7 +354,9 @@ static int file_wait(struct membox *box, const struct mb_wait *wait)
 		if (worth_spinning(st) && spin(st, wait, seen))
 			continue;
 		clock = mbe_clock(st->engine);
-		if (wait->deadline != UINT64_MAX && wait->deadline - now < next - clock)
+		/* what is due already is not slept over */
+		if (wait->deadline != UINT64_MAX && next > clock &&
+		    wait->deadline - now < next - clock)
 			next = clock + (wait->deadline - now);
 		mbe_sleep(st->engine, seen, next);
 	}
