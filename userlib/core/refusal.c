@@ -74,7 +74,6 @@ int mb_refusal(struct membox *box, const struct membox_op *op, uint32_t *detail)
 		*detail = MEMBOX_AT(offset) + 8;
 		if (past_end(op->from, op->from_first, op->count))
 			return MEMBOX_ST_OUT_OF_RANGE;
-		*detail = MEMBOX_AT(handle) + 4;
 		if (overlaps(op, op->from, op->from_first))
 			return MEMBOX_ST_OVERLAP;
 	}
