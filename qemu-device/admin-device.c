@@ -158,11 +158,25 @@ static bool step_queue_delete(MemboxState *s, MemboxAdmin *a)
     return mine;
 }
 
+/*
+ * Was all started that was published when the command began? It was when the
+ * queue is idle, or when a ring's length and a batch were fetched since.
+ */
+static bool was_fetched(MemboxState *s, MemboxAdmin *a, MemboxQueue *q)
+{
+    uint32_t fetched = qatomic_read(&q->sq_head) - a->sq_from;
+    bool busy;
+
+    qemu_mutex_lock(&s->lock);
+    busy = q->queued || q->serving;
+    qemu_mutex_unlock(&s->lock);
+    return !busy || fetched >= (1U << q->sq_log2) + MEMBOX_FETCH_BATCH;
+}
+
 static bool step_abort(MemboxState *s, MemboxAdmin *a)
 {
     struct membox_abort_args args;
     MemboxQueue *q;
-    bool busy;
 
     if (!take_kernel(s, a, &args, sizeof(args))) {
         return true;
@@ -179,14 +193,12 @@ static bool step_abort(MemboxState *s, MemboxAdmin *a)
     switch (a->stage) {
     case 0:
         /* What is published by now is fetched first, so that it is found. */
+        a->sq_from = qatomic_read(&q->sq_head);
         membox_kick(s, args.queue);
         a->stage++;
         /* fall through */
     case 1:
-        qemu_mutex_lock(&s->lock);
-        busy = q->queued || q->serving;
-        qemu_mutex_unlock(&s->lock);
-        if (busy) {
+        if (!was_fetched(s, a, q)) {
             return false;
         }
         args.found = membox_queue_abort(q, false, args.context, args.cid,

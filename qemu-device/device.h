@@ -80,7 +80,7 @@ struct MemboxQueue {
     QSIMPLEQ_ENTRY(MemboxQueue) run;
 
     /* the worker that serves */
-    uint32_t sq_head;   /* next descriptor to fetch */
+    uint32_t sq_head;   /* next descriptor to fetch; ABORT reads it too */
     uint32_t started;   /* completion slots given out, ever */
 
     QemuMutex cq_lock;
@@ -110,6 +110,7 @@ struct MemboxAdmin {
     uint16_t status;
     uint32_t detail;
     uint32_t stage;
+    uint32_t sq_from;   /* ABORT: the queue's sq_head when it began */
     bool executed;      /* by the engine */
     struct mbe_extent extent;
     bool held;          /* the extent */

@@ -273,7 +273,7 @@ uint32_t membox_queue_fetch(MemboxQueue *q, struct membox_packet *batch,
     if (n) {
         n = read_ring(q, batch, n, &ctl);
         trace_membox_queue_fetch(q->dev, q->id, q->sq_head, n);
-        q->sq_head += n;
+        qatomic_set(&q->sq_head, q->sq_head + n);
         q->started += n;
         qatomic_store_release(&ctl.p->sq_head, q->sq_head);
     }
