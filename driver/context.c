@@ -112,6 +112,12 @@ struct membox_ctx *membox_ctx_open(struct membox_dev *mdev, struct inode *inode)
 	ret = create_in_box(ctx);
 	if (ret)
 		goto leave;
+	if (membox_ctx_is_stale(ctx)) {
+		/* reset meanwhile: whichever device it was made in, the number is to be free */
+		destroy_in_box(ctx);
+		ret = -EAGAIN;
+		goto leave;
+	}
 	return ctx;
 
 leave:

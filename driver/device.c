@@ -14,7 +14,6 @@
 
 #include "membox_dev.h"
 #include "regs.h"
-#include "trace.h"
 
 #define POLL_US 50
 #define READY_TIMEOUT_US 5000000

@@ -20,7 +20,7 @@
 #define POLL_IDLE (HZ / 4)
 
 /* The vector of an I/O queue (from 1). */
-u16 membox_irq_vector_of(const struct membox_dev *mdev, u16 queue)
+static u16 vector_of(const struct membox_dev *mdev, u16 queue)
 {
 	if (!mdev->nvectors)
 		return MEMBOX_NO_VECTOR;
@@ -112,7 +112,7 @@ int membox_irq_init(struct membox_dev *mdev)
 		mdev->nvectors = n;
 	}
 	for (i = 0; i < mdev->nqueues; i++)
-		mdev->queue[i].vector = membox_irq_vector_of(mdev, i + 1);
+		mdev->queue[i].vector = vector_of(mdev, i + 1);
 	if (!mdev->nvectors) {
 		dev_info(&mdev->pdev->dev, "no interrupt vectors: polling\n");
 		schedule_delayed_work(&mdev->poll_work, POLL_IDLE);

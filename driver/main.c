@@ -38,7 +38,7 @@ static char *membox_devnode(membox_devnode_arg *dev, umode_t *mode)
 	return NULL;
 }
 
-struct class membox_class = {
+static struct class membox_class = {
 	.name = "membox",
 	.devnode = membox_devnode,
 	.dev_groups = membox_groups,

@@ -204,7 +204,6 @@ struct membox_ctx {
 extern unsigned int membox_max_outstanding;
 extern unsigned int membox_max_pinned_mb;
 extern unsigned int membox_admin_timeout_ms;
-extern struct class membox_class;
 
 /* device.c */
 int membox_device_start(struct membox_dev *mdev);
@@ -299,7 +298,6 @@ bool membox_event_pending(const struct membox_ctx *ctx);
 /* irq.c */
 int membox_irq_init(struct membox_dev *mdev);
 void membox_irq_exit(struct membox_dev *mdev);
-u16 membox_irq_vector_of(const struct membox_dev *mdev, u16 queue);
 
 /* sysfs.c */
 extern const struct attribute_group *membox_groups[];
