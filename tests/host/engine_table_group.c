@@ -4,6 +4,7 @@
  * subscriptions, waiters, wake-ups, and the locks of parameters.
  */
 #include <pthread.h>
+#include <sched.h>
 
 #include "engine_table.h"
 
@@ -432,6 +433,76 @@ static void no_wake_up_is_lost(void **state)
 	mbe_detach(e);
 }
 
+/* ---- events from many threads ---- */
+
+#define BUMPS 2000U
+
+struct listener {
+	struct mbe *e;
+	uint32_t handle;
+	uint64_t heard, missed; /* atomic */
+	bool stop;		/* atomic */
+};
+
+static void *listen_and_count(void *arg)
+{
+	struct listener *l = arg;
+	struct membox_event v = {0};
+
+	while (!__atomic_load_n(&l->stop, __ATOMIC_ACQUIRE)) {
+		mbe_progress(l->e);
+		if (ADM(l->e, 2, EVENT_READ, &v) != MEMBOX_ST_OK)
+			continue;
+		MUST(v.handle == l->handle);
+		__atomic_fetch_add(&l->heard, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&l->missed, v.missed, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+static void *subscribe_and_leave(void *arg)
+{
+	struct listener *l = arg;
+	uint32_t h;
+
+	while (!__atomic_load_n(&l->stop, __ATOMIC_ACQUIRE)) {
+		MUST(param_get(l->e, 1, "w", &h) == MEMBOX_ST_OK);
+		MUST(param_subscribe(l->e, 1, h, 1) == MEMBOX_ST_OK);
+		MUST(param_close(l->e, 1, h, NULL) == MEMBOX_ST_OK);
+	}
+	return NULL;
+}
+
+static void every_change_is_heard_or_counted_whatever_goes_on(void **state)
+{
+	struct mbe *writer = port_of(1);
+	struct listener l = {.e = port_of(1)};
+	uint32_t w = param_make(writer, "w", 0, 10).handle, i;
+	pthread_t thread[3];
+	uint64_t until;
+
+	(void)state;
+	assert_int_equal(param_get(l.e, 2, "w", &l.handle), MEMBOX_ST_OK);
+	assert_int_equal(param_subscribe(l.e, 2, l.handle, 1), MEMBOX_ST_OK);
+	for (i = 0; i < 2; i++) /* events of one context, taken by two */
+		assert_int_equal(pthread_create(&thread[i], NULL, listen_and_count, &l), 0);
+	assert_int_equal(pthread_create(&thread[2], NULL, subscribe_and_leave, &l), 0);
+	for (i = 0; i < BUMPS; i++)
+		param_bump(writer, 1, w);
+	until = mbe_deadline(writer, 60 * 1000000000ULL);
+	while (__atomic_load_n(&l.heard, __ATOMIC_RELAXED) + __atomic_load_n(&l.missed, __ATOMIC_RELAXED) < BUMPS &&
+	       mbe_clock(writer) < until)
+		sched_yield();
+	__atomic_store_n(&l.stop, true, __ATOMIC_RELEASE);
+	for (i = 0; i < 3; i++)
+		pthread_join(thread[i], NULL);
+	assert_int_equal(l.heard + l.missed, BUMPS);
+	assert_int_equal(param_stat(l.e, 2, l.handle).subscribers, 1);
+	assert_int_equal(box_findings(writer), 0);
+	mbe_detach(writer);
+	mbe_detach(l.e);
+}
+
 /* ---- locks of parameters ---- */
 
 static void a_lock_is_one_contexts_until_it_ends(void **state)
@@ -483,6 +554,7 @@ int main(void)
 		box_test(mail_is_told_of_once),
 		box_test(waiters_are_counted_and_bounded),
 		box_test(no_wake_up_is_lost),
+		box_test(every_change_is_heard_or_counted_whatever_goes_on),
 		box_test(a_lock_is_one_contexts_until_it_ends),
 	};
 
