@@ -27,7 +27,7 @@ MAKEFLAGS += -j$(shell nproc)
 endif
 
 # No fused multiply-add and no fast maths anywhere: results are compared bit for bit.
-CFLAGS ?= -O2 -g
+CFLAGS ?= $(if $(SAN),-O1,-O2) -g
 COMMON_CFLAGS := -std=gnu11 -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion \
 	-ffp-contract=off -Iuapi $(if $(WERROR),-Werror) \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) \
