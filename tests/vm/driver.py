@@ -4,6 +4,7 @@
 import os
 import pathlib
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "common"))
 from fleet import TOOLS, Fleet  # noqa: E402
@@ -113,6 +114,11 @@ def unplug(t):
         ends(t, guest, "gone", lambda: guest.qmp("device_del", id="first"))
         with t.case("gone: the node has gone, too"):
             word(guest, "for i in $(seq 100); do [ -e /dev/membox0 ] || exit 0; sleep 0.1; done; exit 1")
+        for _ in range(300):
+            guest.qmp("query-status")
+            if any(event["event"] == "DEVICE_DELETED" for event in guest.qmp_events):
+                break
+            time.sleep(0.1)
         guest.qmp("device_add", driver="membox", memdev="box", bus="under", id="second")
         with t.case("another device in the slot works"):
             word(guest, "for i in $(seq 150); do [ -c /dev/membox0 ] && exit 0; sleep 0.1; done; exit 1")
