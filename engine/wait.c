@@ -119,6 +119,7 @@ uint16_t mbe_op_wait(struct mbe_run *run)
 	cmd->waiter = waiter;
 	memcpy(cmd->held, &run->op[0], sizeof(run->op[0]));
 	run->nops = 0; /* it is the parked command's now */
+	mbe_run_report(run, MEMBOX_ST_OK); /* what was seen, should it be aborted */
 	wake = sooner(e, cmd->deadline);
 	mbe_park(e, cmd, MBE_CMD_WAITING);
 	pthread_mutex_unlock(&e->exec->lock);
