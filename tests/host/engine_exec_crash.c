@@ -507,6 +507,38 @@ static void a_stopped_holder_is_told_of(void **state)
 	check_case(WRITE, dst, next_user_data++, "stopped");
 }
 
+static bool match_any(const struct mbe_cmd *cmd, void *arg)
+{
+	(void)cmd;
+	(void)arg;
+	return true;
+}
+
+static void waiting_for_a_stopped_holder_can_be_aborted(void **state)
+{
+	pthread_t thread;
+	struct issue i;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	reset_data(dst, WRITE);
+	pid = fork();
+	if (!pid) {
+		stop_at = "stripe:changed";
+		doomed(WRITE, 0, next_user_data, 0, NULL, 0);
+	}
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	pthread_create(&thread, NULL, read_in_thread, &i);
+	while (!mbe_abort(port.e, &port.q, match_any, NULL, MEMBOX_ST_RESET))
+		usleep(1000);
+	pthread_join(thread, NULL);
+	assert_int_equal(i.c.status, MEMBOX_ST_RESET);
+	kill(pid, SIGKILL);
+	wait_for(pid);
+	check_case(WRITE, dst, next_user_data++, "aborted waiting");
+}
+
 static void a_wait_ends_when_the_dead_writer_is_settled(void **state)
 {
 	uint64_t v = param_stat(&port, dst).finished + 2; /* reset_data writes once */
@@ -574,6 +606,7 @@ int main(void)
 		cmocka_unit_test(killed_while_recovering),
 		cmocka_unit_test(who_waits_for_a_stripe_goes_on_when_its_holder_dies),
 		cmocka_unit_test(a_stopped_holder_is_told_of),
+		cmocka_unit_test(waiting_for_a_stopped_holder_can_be_aborted),
 		cmocka_unit_test(a_wait_ends_when_the_dead_writer_is_settled),
 		cmocka_unit_test(random_kills_among_additions),
 	};

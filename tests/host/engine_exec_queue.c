@@ -362,6 +362,7 @@ static void cancel_ends_what_its_context_marked(void **state)
 	struct issue i[4];
 
 	(void)state;
+	set_word(&port, word, 5, 17);
 	for (unsigned int k = 0; k < 4; k++) {
 		p.user_data = 70 + k / 3;
 		issue_start(&port, &i[k], &p, NULL, 0);
@@ -373,6 +374,7 @@ static void cancel_ends_what_its_context_marked(void **state)
 	for (unsigned int k = 0; k < 3; k++) {
 		assert_true(issue_is_done(&i[k]));
 		assert_int_equal(i[k].c.status, MEMBOX_ST_ABORTED);
+		assert_int_equal(i[k].c.result, 17); /* seen last */
 	}
 	assert_false(issue_is_done(&i[3]));
 	cancel.word.value = 71;
