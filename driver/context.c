@@ -59,27 +59,32 @@ static void init_mapping(struct membox_ctx *ctx, struct inode *inode)
 	ctx->mapping.a_ops = &membox_no_aops;
 }
 
-static int create_in_box(struct membox_ctx *ctx)
+static int tell_box(struct membox_ctx *ctx, u8 opcode)
 {
 	struct membox_ctx_args args = {
 		.size = sizeof(args),
 		.context = ctx->number,
 	};
-	int ret = membox_admin(ctx->mdev, 0, MEMBOX_ADM_CTX_CREATE, &args, sizeof(args),
-			       MEMBOX_ADMIN_MUST);
 
-	return ret > 0 ? -membox_status_errno(ret) : ret;
+	return membox_admin(ctx->mdev, 0, opcode, &args, sizeof(args), MEMBOX_ADMIN_MUST);
 }
 
+/* A failure means a reset, which ends all contexts, or that create_in_box() makes up for it. */
 static void destroy_in_box(struct membox_ctx *ctx)
 {
-	struct membox_ctx_args args = {
-		.size = sizeof(args),
-		.context = ctx->number,
-	};
+	tell_box(ctx, MEMBOX_ADM_CTX_DESTROY);
+}
 
-	/* a failure means a reset, which ends all contexts */
-	membox_admin(ctx->mdev, 0, MEMBOX_ADM_CTX_DESTROY, &args, sizeof(args), MEMBOX_ADMIN_MUST);
+static int create_in_box(struct membox_ctx *ctx)
+{
+	int ret = tell_box(ctx, MEMBOX_ADM_CTX_CREATE);
+
+	/* the number is ours alone: its last owner could not be destroyed in time */
+	if (ret == MEMBOX_ST_EXISTS) {
+		destroy_in_box(ctx);
+		ret = tell_box(ctx, MEMBOX_ADM_CTX_CREATE);
+	}
+	return ret > 0 ? -membox_status_errno(ret) : ret;
 }
 
 /* A new context of the calling process, or an ERR_PTR. */
