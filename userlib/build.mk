@@ -11,6 +11,9 @@ memboxctl_obj := $(patsubst %.c,$(B)/obj/%.o,$(wildcard userlib/memboxctl/*.c))
 LIBS += $(B)/lib/libmembox.so $(B)/lib/libmembox.a $(B)/lib/pkgconfig/membox.pc
 PROGRAMS += $(if $(SAN),,$(B)/bin/memboxctl)
 
+# Of the library's tests, those that tests/vm/library.py runs on a device too.
+PROGRAMS += $(if $(SAN),,$(addprefix $(B)/tests/,lib_ops lib_chan lib_sync lib_procs))
+
 # The engine's names stay inside, in both libraries.
 $(B)/lib/libmembox.a: $(libmembox_obj) $(B)/lib/libmembox_engine.a
 	$(Q)mkdir -p $(@D)

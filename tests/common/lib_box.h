@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * lib_box.h - for tests of the library: a fresh box in a file for each test,
- * children that share it, and checks of errors with their text. Include it
- * after nothing: it brings cmocka and what cmocka wants before it.
+ * children that share it, and checks of errors with their text. With
+ * MEMBOX_TEST_NODE in the environment tests run on that device node instead,
+ * and leave its box empty. Include it first: it brings cmocka and what cmocka
+ * wants before it.
  */
 #ifndef LIB_BOX_H
 #define LIB_BOX_H
@@ -49,19 +51,59 @@ static inline void box_file(uint64_t bytes)
 		fail_msg("%s", membox_error());
 }
 
+/* The device node to test on, NULL: files. */
+static inline const char *test_node(void)
+{
+	return getenv("MEMBOX_TEST_NODE");
+}
+
 /* cmocka's fixture: a box of 32 MiB, and out of the way again. */
 static inline int setup_box(void **state)
 {
 	(void)state;
-	box_file((uint64_t)32 << 20);
+	if (test_node())
+		snprintf(box_uri, sizeof(box_uri), "%s", test_node());
+	else
+		box_file((uint64_t)32 << 20);
+	return 0;
+}
+
+static inline int destroy_one(void *arg, const struct membox_param_stat *stat)
+{
+	struct membox_param *param;
+
+	if (stat->destroyed)
+		return 0;
+	if (membox_param_attach(arg, stat->name, NULL, 0, &param) ||
+	    membox_param_destroy(param) < 0)
+		print_message("# %s stays: %s\n", stat->name, membox_error());
+	else
+		membox_param_put(param);
 	return 0;
 }
 
 static inline int teardown_box(void **state)
 {
+	struct membox *box;
+	int ret;
+
 	(void)state;
-	return unlink(box_path);
+	if (!test_node())
+		return unlink(box_path);
+	ret = membox_open(box_uri, NULL, &box);
+	if (!ret)
+		ret = membox_param_list(box, destroy_one, box);
+	if (!ret)
+		membox_close(box);
+	return ret;
 }
+
+/* For what a device has as a property, not as an option of opening it. */
+#define only_on_files() \
+	do { \
+		if (test_node()) \
+			return; \
+	} while (0)
 
 static inline struct membox *open_box_with(const struct membox_open_opts *opts)
 {

@@ -327,6 +327,7 @@ static void a_granted_key_arrives(void **state)
 	refused(membox_param_grant(param, zero, 1), ENOKEY, 0, "'w'");
 	mail.size = 4;
 	assert_int_equal(membox_mail_recv(other, 0, &mail), -EINVAL);
+	good(membox_param_destroy(secret));
 	membox_group_leave(one);
 	membox_group_leave(zero);
 }

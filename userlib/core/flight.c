@@ -214,6 +214,15 @@ static int allocate(struct mb_flight *f, const struct membox_op *op)
 	return 0;
 }
 
+/* What the box can, but its opener did not want, and nothing here does instead. */
+static bool is_switched_off(const struct membox *box, const struct membox_op *op)
+{
+	struct membox_op_info info;
+
+	return !op->raw && membox_op_lookup(op->opcode, &info) && (info.cap & box->caps_off) &&
+	       !mb_needs_fallback(box, op);
+}
+
 int mb_flight_prepare(struct mb_flight *f, struct membox *box, const struct membox_op *op)
 {
 	uint64_t each, parts = 1, done = 0;
@@ -230,12 +239,14 @@ int mb_flight_prepare(struct mb_flight *f, struct membox *box, const struct memb
 				      "SNAPSHOT of '%s' in a channel (membox_snapshot can)",
 				      op->param->name);
 	f->refusal = MEMBOX_ST_OK;
-	if (parts > 1) {
+	f->refusal_detail = 0;
+	if (is_switched_off(box, op))
+		f->refusal = MEMBOX_ST_UNSUPPORTED;
+	else if (parts > 1)
 		f->refusal = mb_refusal(box, op, &f->refusal_detail);
-		if (f->refusal) {
-			parts = 1;
-			each = UINT64_MAX;
-		}
+	if (f->refusal) {
+		parts = 1;
+		each = UINT64_MAX;
 	}
 	f->user_data = op->user_data;
 	f->param = op->raw ? NULL : op->param;
