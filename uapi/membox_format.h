@@ -105,20 +105,20 @@ static inline __u64 membox_lock_word(__u32 port, __u32 generation, __u16 cookie)
 	       (__u64)cookie << MEMBOX_LOCK_COOKIE_SHIFT;
 }
 
-/* What changes and belongs to no port. */
+/* What changes and belongs to no port. Each command reads `stopped`: a line of its own. */
 struct membox_fmt_state {
 	__u64 table_lock; /* lock word: parameters, groups, mail, allocation */
 	__u64 rsvd0[7];
 	__u64 stopped; /* 0: good, 1: corrupt metadata was met, nothing more is done */
+	__u64 rsvd1[7];
 	__u64 serial;  /* last one given to a parameter or group */
 	__u64 params_used;   /* cache: entries */
 	__u64 granules_used; /* cache: of the data area */
 	__u64 next_page;     /* hint: where the allocator looks first for pages ... */
 	__u64 next_small;    /* ... and for less than one */
+	__u64 next_param;    /* hint: where a free entry is looked for first */
 	__u64 recoveries;    /* of dead ports, ever */
 	__u64 mail_seq;	     /* last one given to a mail */
-	__u64 next_param;    /* hint: where a free entry is looked for first */
-	__u64 rsvd1[7];
 	__u8 rsvd2[4096 - 192];
 };
 
