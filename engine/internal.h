@@ -138,7 +138,6 @@ struct mbe {
 	pthread_mutex_t recover_mutex; /* one recovery at a time in this process */
 	pthread_mutex_t table_mutex; /* the port's threads, before the box's lock */
 	pthread_mutex_t watch_mutex; /* watches, subscriptions, events told */
-	uint32_t cookie;	     /* of the last lock taken */
 	struct mbe_ref *refs;	     /* [handles] */
 	uint16_t *ref_gen;	     /* [handles]: last generation given */
 	uint32_t ref_hint;

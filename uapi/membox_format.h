@@ -97,7 +97,7 @@ MEMBOX_ASSERT(sizeof(struct membox_fmt_super) == MEMBOX_FMT_PAGE);
 #define MEMBOX_LOCK_PORT 0x1ffULL	  /* port + 1 */
 #define MEMBOX_LOCK_CONTENDED (1ULL << 9) /* somebody sleeps: wake at unlock */
 #define MEMBOX_LOCK_GEN_SHIFT 16	  /* 32 bits: generation of the port */
-#define MEMBOX_LOCK_COOKIE_SHIFT 48	  /* 16 bits: the holder's own */
+#define MEMBOX_LOCK_COOKIE_SHIFT 48	  /* 16 bits: the holder's own, else 0 */
 
 static inline __u64 membox_lock_word(__u32 port, __u32 generation, __u16 cookie)
 {
