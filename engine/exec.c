@@ -94,12 +94,29 @@ static uint16_t dispatch(struct mbe_run *run)
 	}
 }
 
+/*
+ * In a forked child neither the box's mapping nor the threads that may hold our
+ * locks are there: the answer is given without touching either.
+ */
+static void answer_gone(struct mbe_cmd *cmd)
+{
+	struct membox_completion c = {
+		.user_data = cmd->p.user_data, .cid = cmd->p.cid, .status = MEMBOX_ST_GONE,
+	};
+
+	cmd->done(cmd, &c);
+}
+
 void mbe_execute(struct mbe *e, struct mbe_cmd *cmd)
 {
 	struct mbe_run run;
 	struct mbe_fp fp;
 	uint16_t status;
 
+	if (e->forgotten) {
+		answer_gone(cmd);
+		return;
+	}
 	mbe_run_open(&run, e, cmd);
 	cmd->c.start = mbe_clock(e);
 	status = mbe_abort_asked(cmd);

@@ -122,6 +122,8 @@ uint16_t mbe_check_command(struct mbe_run *run)
 	uint16_t status;
 
 	run->nops = 0;
+	if (run->e->forgotten)
+		return MEMBOX_ST_GONE;
 	membox_descriptor_to_packet(&clean);
 	status = membox_check_packet(&clean, mbe_caps(run->e), mbe_max_bytes(run->e), &run->detail);
 	if (!status && mbe_stopped(run->e)) {

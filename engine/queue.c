@@ -258,6 +258,8 @@ unsigned int mbe_abort(struct mbe *e, struct mbe_queue *q,
 	struct mbe_queue_priv *priv;
 	unsigned int found = 0;
 
+	if (e->forgotten)
+		return 0;
 	pthread_mutex_lock(&e->exec->lock);
 	for (priv = e->exec->queues; priv; priv = priv->next) {
 		if (q && priv != q->priv)

@@ -201,6 +201,8 @@ uint64_t mbe_progress(struct mbe *e)
 	struct mbe_cmd *waits = NULL, *delayed = NULL, *cmd;
 	uint64_t next, tables;
 
+	if (e->forgotten)
+		return UINT64_MAX;
 	pthread_mutex_lock(&e->exec->lock);
 	next = sort_out(e, &waits, &delayed);
 	pthread_mutex_unlock(&e->exec->lock);
