@@ -4,6 +4,7 @@
  * cancelling, delayed completions, failing memory, atomics.
  */
 #include <pthread.h>
+#include <sys/wait.h>
 
 #include "engine_box.h"
 
@@ -445,6 +446,33 @@ static void a_running_command_stops_between_stripes(void **state)
 	free(data);
 }
 
+/* ---- forked children ---- */
+
+static void a_forked_child_is_told_that_the_box_is_not_its_own(void **state)
+{
+	struct membox_packet p = op_move(MEMBOX_OP_FILL, array, 0, 8, MEMBOX_I32);
+	struct issue i;
+	uint32_t detail;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		issue_start(&port, &i, &p, NULL, 0);
+		if (!i.done || i.c.status != MEMBOX_ST_GONE || mbe_progress(port.e) != UINT64_MAX)
+			_exit(1);
+		if (mbe_validate(port.e, &i.cmd, &detail) != MEMBOX_ST_GONE ||
+		    mbe_abort(port.e, NULL, match_any, NULL, MEMBOX_ST_RESET))
+			_exit(2);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	run_ok(&port, &p, NULL); /* the parent goes on */
+}
+
 /* ---- delay and poison ---- */
 
 static void a_delayed_completion_comes_after_its_time(void **state)
@@ -564,6 +592,7 @@ int main(void)
 		cmocka_unit_test(closing_or_destroying_ends_a_wait),
 		cmocka_unit_test(cancel_ends_what_its_context_marked),
 		cmocka_unit_test(a_running_command_stops_between_stripes),
+		cmocka_unit_test(a_forked_child_is_told_that_the_box_is_not_its_own),
 		cmocka_unit_test(a_delayed_completion_comes_after_its_time),
 		cmocka_unit_test(poisoned_memory_is_an_error_with_its_place),
 		cmocka_unit_test(results_do_not_depend_on_the_callers_rounding),
