@@ -96,7 +96,7 @@ static uint16_t look_at_holder(struct mbe *e, __u64 *word, uint64_t seen, uint64
 
 uint16_t mbe_lock_word(struct mbe *e, __u64 *word, uint64_t deadline, bool *was_dead)
 {
-	uint64_t mine = my_word(e), seen, look_at = 0;
+	uint64_t mine = my_word(e), seen, look_at = 0, now;
 	bool taken = false;
 	unsigned int i;
 	uint16_t status;
@@ -116,7 +116,10 @@ uint16_t mbe_lock_word(struct mbe *e, __u64 *word, uint64_t deadline, bool *was_
 				return MEMBOX_ST_OK;
 			continue;
 		}
-		if (mbe_clock(e) >= look_at) {
+		now = mbe_clock(e);
+		if (!look_at) /* most holders are just busy: sleep first */
+			look_at = now + SLICE_NS;
+		if (now >= look_at || now >= deadline) {
 			status = look_at_holder(e, word, seen, deadline, mine, was_dead, &taken);
 			if (status || taken)
 				return status;
