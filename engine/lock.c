@@ -14,7 +14,8 @@
 #include "tables.h"
 
 #define SPINS 200
-#define SLICE_NS (5 * MBE_NS_PER_MS)	/* of sleep between looks at the holder */
+#define FIRST_NS MBE_NS_PER_MS		/* of sleep before the first look at the holder, ... */
+#define SLICE_NS (5 * MBE_NS_PER_MS)	/* ... and between looks */
 #define STALL_NS (2 * MBE_NS_PER_S)	/* what a stopped holder of the table is waited for */
 #define TABLE_NS (30 * MBE_NS_PER_S)	/* and one that runs */
 
@@ -118,7 +119,7 @@ uint16_t mbe_lock_word(struct mbe *e, __u64 *word, uint64_t deadline, bool *was_
 		}
 		now = mbe_clock(e);
 		if (!look_at) /* most holders are just busy: sleep first */
-			look_at = now + SLICE_NS;
+			look_at = now + FIRST_NS;
 		if (now >= look_at || now >= deadline) {
 			status = look_at_holder(e, word, seen, deadline, mine, was_dead, &taken);
 			if (status || taken)
@@ -128,7 +129,7 @@ uint16_t mbe_lock_word(struct mbe *e, __u64 *word, uint64_t deadline, bool *was_
 		}
 		if (!(seen & MEMBOX_LOCK_CONTENDED) && !swap(word, seen, seen | MEMBOX_LOCK_CONTENDED))
 			continue;
-		futex_sleep(word, seen | MEMBOX_LOCK_CONTENDED, SLICE_NS);
+		futex_sleep(word, seen | MEMBOX_LOCK_CONTENDED, look_at - now);
 	}
 }
 
