@@ -208,7 +208,7 @@ int membox_window_unmap(struct membox_ctx *ctx, struct membox_window_args *args)
 	w = xa_erase(&ctx->windows, args->window);
 	mutex_unlock(&ctx->window_lock);
 	if (!w)
-		return MEMBOX_ST_BAD_ARGUMENT;
+		return MEMBOX_ST_BAD_HANDLE;
 	unmap_mapping_range(&ctx->mapping, (loff_t)w->number << TOKEN_SHIFT,
 			    (loff_t)w->pages << PAGE_SHIFT, 1);
 	ret = unmap_in_device(ctx, w->device_window);
