@@ -34,6 +34,7 @@ static void in_child(void)
 			close(e->lock_fd);
 		e->lock_fd = -1;
 		e->forgotten = true;
+		e->looking = true; /* mbe_stopped() then looks no further */
 	}
 	pthread_mutex_unlock(&list_mutex);
 }

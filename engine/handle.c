@@ -89,7 +89,7 @@ uint16_t mbe_operand_get(struct mbe *e, unsigned int context, uint32_t handle, s
 	uint64_t word;
 
 	if (mbe_stopped(e))
-		return MEMBOX_ST_CORRUPT;
+		return e->forgotten ? MEMBOX_ST_GONE : MEMBOX_ST_CORRUPT;
 	if (!mbe_context_open(e, context))
 		return MEMBOX_ST_BAD_CONTEXT;
 	if (slot >= e->geo.handles)

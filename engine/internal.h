@@ -109,7 +109,7 @@ struct mbe {
 	struct mbe_attach_opts opts;
 	uint64_t caps;
 	bool rdonly; /* of opts, or because of unknown read-only features */
-	bool looking; /* attached to a stopped box: good for looking at it only */
+	bool looking; /* nothing is executed: the box was stopped, or this is a forked child */
 
 	/* Areas. Those with an index are arrays as long as geo says. */
 	const struct membox_fmt_super *super;
@@ -191,7 +191,7 @@ struct mbe_operand {
 };
 
 /*
- * BAD_CONTEXT, BAD_HANDLE, DESTROYED, CORRUPT or OK; only OK holds. No lock, no
+ * GONE, CORRUPT, BAD_CONTEXT, BAD_HANDLE, DESTROYED or OK; only OK holds. No lock, no
  * search, no allocation.
  */
 uint16_t mbe_operand_get(struct mbe *e, unsigned int context, uint32_t handle,

@@ -129,7 +129,7 @@ uint16_t mbe_lock_word(struct mbe *e, __u64 *word, uint64_t deadline, bool *was_
 		}
 		if (!(seen & MEMBOX_LOCK_CONTENDED) && !swap(word, seen, seen | MEMBOX_LOCK_CONTENDED))
 			continue;
-		futex_sleep(word, seen | MEMBOX_LOCK_CONTENDED, look_at - now);
+		futex_sleep(word, seen | MEMBOX_LOCK_CONTENDED, (look_at < deadline ? look_at : deadline) - now);
 	}
 }
 

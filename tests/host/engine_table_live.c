@@ -378,6 +378,7 @@ static void forgetting_in_a_child_leaves_the_parent_attached(void **state)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (!pid) {
+		MUST(operand_status(e, 1, h) == MEMBOX_ST_GONE);
 		mbe_detach(e); /* forgets, too */
 		mbe_forget(other);
 		_exit(0);
