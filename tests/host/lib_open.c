@@ -348,13 +348,13 @@ static void a_child_does_not_keep_its_parents_port(void **state)
 	assert_true(owner >= 0);
 	if (!owner) {
 		child_check(!membox_open(box_uri, &opts, &box));
-		heir = fork();
-		if (!heir) {
+		if (!fork()) {
+			heir = getpid();
 			close(hold[1]);
+			child_check(write(pipes[1], &heir, sizeof(heir)) == sizeof(heir));
 			child_check(read(hold[0], &go, 1) == 0); /* until the test lets go */
 			_exit(0);
 		}
-		child_check(write(pipes[1], &heir, sizeof(heir)) == sizeof(heir));
 		pause();
 	}
 	assert_int_equal(read(pipes[0], &heir, sizeof(heir)), sizeof(heir));

@@ -32,6 +32,19 @@ def tells_of_the_device(guest):
     assert device["driver"] is None and any("not loaded" in finding for finding in device["findings"]), output
 
 
+def ends_what_waits(guest, command, wanted):
+    """Ends the device under a program of the library that waits in it: it is told at once."""
+    guest.box("get waited i64 4")
+    job = guest.box_spawn("waitversion waited 1000 120000")
+    wait = "for i in $(seq 100); do memboxctl stat /dev/membox0 waited | grep -q 'waiters *1' && exit 0; sleep 0.1; done; exit 1"
+    status, output = guest.run(wait, 60)
+    assert status == 0, output
+    status, output = guest.run(f"{command}", 60)
+    assert status == 0, output
+    status, output = job.wait(60)  # its own time-out is 120 s
+    assert status == 1 and f"status={wanted}" in output, f"{status}\n{output}"
+
+
 def main():
     t = tap.Tap()
     files = {f"/usr/bin/{name}": BUILD / "tests" / name for name in PROGRAMS}
@@ -42,6 +55,15 @@ def main():
             t.forward(output, f"{name}: ")
             t.check(status == 0, f"{name} ends well", f"status {status}\n{guest.console_tail()}")
         t.equal(fleet.fsck(), "", "the box is sound")
+        slot = guest.run("basename $(readlink -f /sys/class/membox/membox0/device)")[1].strip()
+        with t.case("a reset ends what waits"):
+            ends_what_waits(guest, f"echo 1 > /sys/bus/pci/devices/{slot}/reset", "RESET")
+        with t.case("a device that is taken away ends what waits"):
+            ends_what_waits(guest, f"echo {slot} > /sys/bus/pci/drivers/membox/unbind", "GONE")
+        with t.case("bound again, it works"):
+            status, output = guest.run(f"echo {slot} > /sys/bus/pci/drivers/membox/bind; sleep 1; ls /dev/membox0")
+            assert status == 0, output
+            guest.box("get waited i64 4")
         with t.case(tells_of_the_device.__doc__):
             tells_of_the_device(guest)
         t.equal(fleet.logs(), [], "no complaint in the kernel log")
