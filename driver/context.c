@@ -103,6 +103,7 @@ struct membox_ctx *membox_ctx_open(struct membox_dev *mdev, struct inode *inode)
 	ctx->mdev = mdev;
 	ctx->epoch = READ_ONCE(mdev->epoch);
 	spin_lock_init(&ctx->lock);
+	mutex_init(&ctx->handle_lock);
 	mutex_init(&ctx->window_lock);
 	xa_init_flags(&ctx->windows, XA_FLAGS_ALLOC1);
 	INIT_LIST_HEAD(&ctx->done);

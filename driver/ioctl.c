@@ -60,6 +60,28 @@ static int do_region(struct membox_call *call)
 	return MEMBOX_ST_UNSUPPORTED;
 }
 
+/*
+ * PARAM_CLOSE and PARAM_DESTROY: the device takes the handle's windows away, before
+ * it looks whether the handle can be closed, and when the parameter was destroyed. It is
+ * not known what a command that did not end in time has done.
+ */
+static int do_close(struct membox_call *call)
+{
+	const struct membox_handle_args *args = call->buf;
+	struct membox_ctx *ctx = call->ctx;
+	u32 handle = args->handle;
+	int ret;
+
+	if (mutex_lock_killable(&ctx->handle_lock))
+		return -EINTR;
+	membox_windows_suspend(ctx, handle);
+	ret = do_admin(call);
+	membox_windows_settle(ctx, handle,
+			      ret <= 0 || call->row->opcode == MEMBOX_ADM_PARAM_CLOSE);
+	mutex_unlock(&ctx->handle_lock);
+	return ret;
+}
+
 static int do_window_map(struct membox_call *call)
 {
 	return membox_window_map(call->ctx, call->buf);
@@ -135,8 +157,8 @@ static const struct membox_ioctl_row rows[] = {
 	ROW(WINDOW_MAP, membox_window_args, length, do_window_map, MEMBOX_ADM_WINDOW_MAP),
 	ROW(WINDOW_UNMAP, membox_window_args, window, do_window_unmap, MEMBOX_ADM_WINDOW_UNMAP),
 	ADMIN(PARAM_OPEN, membox_param_args, handle),
-	ADMIN(PARAM_CLOSE, membox_handle_args, handle),
-	ADMIN(PARAM_DESTROY, membox_handle_args, handle),
+	ROW(PARAM_CLOSE, membox_handle_args, handle, do_close, MEMBOX_ADM_PARAM_CLOSE),
+	ROW(PARAM_DESTROY, membox_handle_args, handle, do_close, MEMBOX_ADM_PARAM_DESTROY),
 	ADMIN(PARAM_STAT, membox_param_stat, handle),
 	ADMIN(PARAM_GRANT, membox_grant_args, key),
 	ADMIN(PARAM_REVOKE, membox_param_args, name),

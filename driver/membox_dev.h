@@ -16,6 +16,7 @@
  * Locks, in the order in which they are taken:
  *	mdev->state_lock (mutex)	starting, stopping, resetting, removing
  *	mdev->ctx_lock (mutex)		list of contexts, numbers, load of the queues
+ *	ctx->handle_lock (mutex)	WINDOW_MAP, PARAM_CLOSE and PARAM_DESTROY, one at a time
  *	mmap_lock (the kernel's)
  *	ctx->window_lock (mutex)	windows, and page tables being filled with them
  *	queue->lock, admin->lock	a ring, its command ids, the right to ring its doorbell
@@ -185,6 +186,7 @@ struct membox_ctx {
 	wait_queue_head_t wait; /* completions, events, room, the end */
 	struct address_space mapping;
 
+	struct mutex handle_lock; /* mapping windows against the end of their handles */
 	struct mutex window_lock; /* windows, and filling page tables with them */
 	struct xarray windows; /* by token number */
 	u32 next_token;
@@ -285,6 +287,8 @@ extern const struct address_space_operations membox_no_aops;
 int membox_mmap(struct file *file, struct vm_area_struct *vma);
 int membox_window_map(struct membox_ctx *ctx, struct membox_window_args *args);
 int membox_window_unmap(struct membox_ctx *ctx, struct membox_window_args *args);
+void membox_windows_suspend(struct membox_ctx *ctx, u32 handle);
+void membox_windows_settle(struct membox_ctx *ctx, u32 handle, bool gone);
 void membox_windows_zap(struct membox_ctx *ctx);
 void membox_windows_free(struct membox_ctx *ctx);
 

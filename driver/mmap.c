@@ -17,8 +17,13 @@
  * tokens of two contexts never meet, whatever node they were opened by. Its host
  * is the node's inode, for what the kernel asks of a file's mapping in general.
  *
+ * The device takes a window away when its handle is closed or its parameter
+ * destroyed, and may show another context's in its place: so the mappings go
+ * before such a command is sent, and faults wait for its end.
+ *
  * ctx->window_lock covers the table and is held while page tables are filled;
- * taken inside mmap_lock by faults.
+ * taken inside mmap_lock by faults. ctx->handle_lock keeps WINDOW_MAP apart from
+ * what ends handles; it is taken by ioctls only, round the whole command.
  */
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -38,7 +43,9 @@ struct membox_window {
 	u32 device_window; /* the device's name for it */
 	unsigned long pfn;
 	unsigned long pages;
+	u32 handle; /* of the parameter: the window ends with it */
 	bool is_writable;
+	bool is_ending; /* perhaps: its handle is being closed */
 };
 
 const struct address_space_operations membox_no_aops = {};
@@ -85,7 +92,9 @@ static vm_fault_t window_fault(struct vm_fault *vmf)
 
 	mutex_lock(&ctx->window_lock);
 	w = find_window(ctx, vmf->pgoff, &index);
-	if (w && (w->is_writable || !(vmf->vma->vm_flags & VM_MAYWRITE)))
+	if (w && w->is_ending)
+		ret = VM_FAULT_NOPAGE; /* nothing yet: the access is tried again */
+	else if (w && (w->is_writable || !(vmf->vma->vm_flags & VM_MAYWRITE)))
 		ret = fill(vmf, w, index);
 	mutex_unlock(&ctx->window_lock);
 	return ret;
@@ -162,8 +171,7 @@ static int add_window(struct membox_ctx *ctx, struct membox_window *w)
 	return ret < 0 ? ret : 0;
 }
 
-/* The WINDOW_MAP ioctl: 0, a positive status, or -errno. */
-int membox_window_map(struct membox_ctx *ctx, struct membox_window_args *args)
+static int map_window(struct membox_ctx *ctx, struct membox_window_args *args)
 {
 	struct membox_dev *mdev = ctx->mdev;
 	struct membox_window *w;
@@ -172,6 +180,7 @@ int membox_window_map(struct membox_ctx *ctx, struct membox_window_args *args)
 	w = kzalloc(sizeof(*w), GFP_KERNEL_ACCOUNT);
 	if (!w)
 		return -ENOMEM;
+	w->handle = args->handle;
 	w->is_writable = args->prot & MEMBOX_WIN_WRITE;
 	ret = membox_admin(mdev, ctx->number, MEMBOX_ADM_WINDOW_MAP, args, sizeof(*args),
 			   MEMBOX_ADMIN_MUST);
@@ -196,6 +205,56 @@ unmap:
 free:
 	kfree(w);
 	return ret;
+}
+
+/* The WINDOW_MAP ioctl: 0, a positive status, or -errno. */
+int membox_window_map(struct membox_ctx *ctx, struct membox_window_args *args)
+{
+	int ret;
+
+	if (mutex_lock_killable(&ctx->handle_lock))
+		return -EINTR;
+	ret = map_window(ctx, args);
+	mutex_unlock(&ctx->handle_lock);
+	return ret;
+}
+
+/* Takes the mappings of a handle's windows away; faults wait for membox_windows_settle(). */
+void membox_windows_suspend(struct membox_ctx *ctx, u32 handle)
+{
+	struct membox_window *w;
+	unsigned long number;
+
+	lockdep_assert_held(&ctx->handle_lock);
+	mutex_lock(&ctx->window_lock);
+	xa_for_each(&ctx->windows, number, w) {
+		if (w->handle != handle)
+			continue;
+		w->is_ending = true;
+		unmap_mapping_range(&ctx->mapping, (loff_t)number << TOKEN_SHIFT,
+				    (loff_t)w->pages << PAGE_SHIFT, 1);
+	}
+	mutex_unlock(&ctx->window_lock);
+}
+
+/* The windows of the handle are gone from the device, or as they were. */
+void membox_windows_settle(struct membox_ctx *ctx, u32 handle, bool gone)
+{
+	struct membox_window *w;
+	unsigned long number;
+
+	lockdep_assert_held(&ctx->handle_lock);
+	mutex_lock(&ctx->window_lock);
+	xa_for_each(&ctx->windows, number, w) {
+		if (w->handle != handle)
+			continue;
+		w->is_ending = false;
+		if (gone) {
+			xa_erase(&ctx->windows, number);
+			kfree(w);
+		}
+	}
+	mutex_unlock(&ctx->window_lock);
 }
 
 /* The WINDOW_UNMAP ioctl: mappings of the window give SIGBUS from here on. */

@@ -18,6 +18,8 @@ static struct {
 	u32 size;
 	u32 handle;
 	int answer;
+	u32 suspended;	/* handle whose windows were held back, ... */
+	bool gone;	/* ... and what became of them */
 } seen;
 
 int membox_admin(struct membox_dev *mdev, u16 context, u8 opcode, void *buf, size_t bytes,
@@ -50,6 +52,16 @@ int membox_window_map(struct membox_ctx *ctx, struct membox_window_args *args)
 int membox_window_unmap(struct membox_ctx *ctx, struct membox_window_args *args)
 {
 	return 0;
+}
+
+void membox_windows_suspend(struct membox_ctx *ctx, u32 handle)
+{
+	seen.suspended = handle;
+}
+
+void membox_windows_settle(struct membox_ctx *ctx, u32 handle, bool gone)
+{
+	seen.gone = gone;
 }
 
 int membox_eventfd_set(struct membox_ctx *ctx, const struct membox_eventfd_args *args)
@@ -265,6 +277,7 @@ static void whole_call(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, ctx);
 	KUNIT_ASSERT_NOT_NULL(test, file);
 	ctx->number = 9;
+	mutex_init(&ctx->handle_lock);
 	file->private_data = ctx;
 	KUNIT_ASSERT_EQ(test, 0, copy_to_user(at, &args, sizeof(args)));
 	seen.answer = MEMBOX_ST_BUSY;
@@ -275,6 +288,13 @@ static void whole_call(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, seen.bytes, sizeof(args));
 	KUNIT_EXPECT_EQ(test, seen.size, sizeof(args));
 	KUNIT_EXPECT_EQ(test, seen.handle, 77);
+	KUNIT_EXPECT_TRUE_MSG(test, seen.suspended == 77 && seen.gone,
+			      "a closing handle takes its windows along");
+	seen.suspended = 0;
+	KUNIT_EXPECT_EQ(test, membox_ioctl(file, MEMBOX_IOC_PARAM_DESTROY, (unsigned long)at),
+			MEMBOX_ST_BUSY);
+	KUNIT_EXPECT_TRUE_MSG(test, seen.suspended == 77 && !seen.gone,
+			      "a destruction that is refused takes no window");
 	KUNIT_ASSERT_EQ(test, 0, copy_from_user(&args, at, sizeof(args)));
 	KUNIT_EXPECT_EQ_MSG(test, args.deferred, 0x5a5a, "the answer is copied out");
 	KUNIT_EXPECT_EQ(test, membox_ioctl(file, _IO(MEMBOX_IOC, 0xff), 0), -ENOTTY);
