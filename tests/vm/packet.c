@@ -392,12 +392,12 @@ static void windows(void)
 	CHECK(touch(rw, false) == SIGBUS, "a touch after it is SIGBUS");
 	CHECK(touch(ro, false) == 0, "the other window is still there");
 	CHECK(ioctl(fd, MEMBOX_IOC_WINDOW_UNMAP, &w) > 0, "a second WINDOW_UNMAP is refused");
+	CHECK(close_param(h) == 0 && touch(ro, false) == SIGBUS, "a window ends with its handle");
 	munmap(rw, w.length);
 	munmap(ro, r.length);
 	signal(SIGBUS, SIG_DFL);
 	signal(SIGSEGV, SIG_DFL);
 	close_param(small);
-	close_param(h);
 }
 
 /* What a forked child gets for its calls on the parent's file: exit status 0 if all are EOWNERDEAD. */
