@@ -8,7 +8,7 @@
 #include <pthread.h>
 
 #define PROCESSES 4
-#define ROUNDS 200
+#define ROUNDS 1500
 #define ELEMENTS 3000
 
 static struct membox *open_less(bool fallback)
@@ -22,6 +22,16 @@ static struct membox *open_less(bool fallback)
 	return box;
 }
 
+/* Waits until all processes are here, so that what they do overlaps. */
+static void meet(struct membox *box)
+{
+	struct membox_param *gate;
+
+	child_check(!membox_param_attach(box, "gate", NULL, 0, &gate));
+	child_check(!membox_fetch_add(gate, 0, 1, NULL));
+	child_check(!membox_wait_word(gate, 0, MEMBOX_GE, PROCESSES, LONG_ENOUGH));
+}
+
 static void add_whole_numbers(bool fallback, int number)
 {
 	struct membox *box = open_less(fallback);
@@ -32,6 +42,7 @@ static void add_whole_numbers(bool fallback, int number)
 	child_check(!membox_param_attach(box, "sum", NULL, 0, &param));
 	for (i = 0; i < ELEMENTS; i++)
 		ones[i] = 1;
+	meet(box);
 	for (i = 0; i < ROUNDS; i++)
 		child_check(!membox_acc(param, 0, ELEMENTS, ones, MEMBOX_F64, number + 1));
 	membox_close(box);
@@ -55,6 +66,7 @@ static void sum_is_exact(void (*add)(int number))
 	pid_t pid[PROCESSES];
 	int i;
 
+	get_param(box, "gate", MEMBOX_I64, 1);
 	for (i = 0; i < PROCESSES; i++)
 		pid[i] = start_child(add, i);
 	for (i = 0; i < PROCESSES; i++)
@@ -136,6 +148,7 @@ static void find_or_create(int number)
 
 	(void)number;
 	child_check(!membox_param_attach(box, "votes", NULL, 0, &votes));
+	meet(box);
 	for (i = 0; i < 20; i++) {
 		snprintf(name, sizeof(name), "shared-%d", i);
 		child_check(!membox_param_get(box, name, &shape, 0, &param));
@@ -157,6 +170,7 @@ static void one_name_at_once_is_one_parameter(void **state)
 	int i;
 
 	(void)state;
+	get_param(box, "gate", MEMBOX_I64, 1);
 	for (i = 0; i < PROCESSES; i++)
 		pid[i] = start_child(find_or_create, i);
 	for (i = 0; i < PROCESSES; i++)
