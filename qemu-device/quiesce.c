@@ -121,6 +121,7 @@ bool membox_quiesce_poll(MemboxState *s)
     if (s->quiesce == MEMBOX_RESETTING) {
         membox_regs_reset(s);
     }
+    qatomic_set(&s->irq_pending, 0);
     s->enabled = false;
     s->ready = false;
     s->torn_down = false;
