@@ -126,6 +126,7 @@ struct mbe_cmd {
 	struct mbe_cmd *pnext, **plink; /* what is held behind a fence, or parked */
 	struct membox_completion c;
 	uint64_t seq, deadline;
+	uint64_t until; /* a SNAPSHOT that is tried again: when it gives up; 0: not yet */
 	uint64_t waits_for;
 	uint32_t state;
 	uint32_t waiter;

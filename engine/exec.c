@@ -107,31 +107,34 @@ static void answer_gone(struct mbe_cmd *cmd)
 	cmd->done(cmd, &c);
 }
 
-void mbe_execute(struct mbe *e, struct mbe_cmd *cmd)
+void mbe_run_command(struct mbe *e, struct mbe_cmd *cmd)
 {
 	struct mbe_run run;
 	struct mbe_fp fp;
 	uint16_t status;
 
-	if (e->forgotten) {
-		answer_gone(cmd);
-		return;
-	}
 	mbe_run_open(&run, e, cmd);
-	cmd->c.start = mbe_clock(e);
 	status = mbe_abort_asked(cmd);
 	if (!status)
 		status = mbe_check_command(&run);
 	if (!status) {
-		bool waits = cmd->p.opcode == MEMBOX_OP_WAIT;
-
 		mbe_fp_enter(&fp);
 		status = dispatch(&run);
 		mbe_fp_leave(&fp);
 		mbe_run_put(&run);
-		if (waits && status == MEMBOX_ST_AGAIN)
+		if (status == MEMBOX_ST_AGAIN)
 			return; /* parked: perhaps it is somebody else's already */
 	}
 	mbe_run_report(&run, status);
 	mbe_complete_delayed(e, cmd);
+}
+
+void mbe_execute(struct mbe *e, struct mbe_cmd *cmd)
+{
+	if (e->forgotten) {
+		answer_gone(cmd);
+		return;
+	}
+	cmd->c.start = mbe_clock(e);
+	mbe_run_command(e, cmd);
 }

@@ -152,7 +152,6 @@ uint16_t mbe_op_read(struct mbe_run *run);
 uint16_t mbe_op_write(struct mbe_run *run);
 uint16_t mbe_op_copy(struct mbe_run *run);
 uint16_t mbe_op_fill(struct mbe_run *run);
-uint16_t mbe_op_snapshot(struct mbe_run *run);
 uint16_t mbe_op_acc(struct mbe_run *run);
 uint16_t mbe_op_scale(struct mbe_run *run);
 uint16_t mbe_op_axpby(struct mbe_run *run);
@@ -169,8 +168,9 @@ mbe_stretch_fn *mbe_forward_fn(const struct membox_packet *p);
 mbe_stretch_fn mbe_stretch_copy, mbe_stretch_fill, mbe_stretch_acc, mbe_stretch_scale,
 	mbe_stretch_axpby;
 
-/* AGAIN: the command is parked, and must not be looked at any more. */
+/* AGAIN from these: the command is parked, and must not be looked at any more. */
 uint16_t mbe_op_wait(struct mbe_run *run);
+uint16_t mbe_op_snapshot(struct mbe_run *run);
 
 /* ---- parked commands and completion: wait.c, queue.c ---- */
 
@@ -178,7 +178,8 @@ enum mbe_cmd_state {
 	MBE_CMD_HELD = 1,   /* behind a fence */
 	MBE_CMD_READY = 2,  /* entered, or running */
 	MBE_CMD_WAITING = 3, /* a WAIT, parked */
-	MBE_CMD_DELAYED = 4 /* done, completes later */
+	MBE_CMD_DELAYED = 4, /* done, completes later */
+	MBE_CMD_AGAIN = 5 /* a SNAPSHOT between two tries, parked */
 };
 
 /* What was asked of a running command by mbe_abort: a status, 0: nothing. */
@@ -186,6 +187,15 @@ static inline uint16_t mbe_abort_asked(const struct mbe_cmd *cmd)
 {
 	return cmd ? (uint16_t)__atomic_load_n(&cmd->abort, __ATOMIC_RELAXED) : 0;
 }
+
+/* Runs a command that was entered, or that was parked to be tried again. */
+void mbe_run_command(struct mbe *e, struct mbe_cmd *cmd);
+
+/*
+ * Parks a command that has to be run again before cmd->until, a little later. AGAIN,
+ * or with what it ends: TIMED_OUT, or what mbe_abort asked for.
+ */
+uint16_t mbe_run_later(struct mbe_run *run);
 
 /* A parked WAIT lets go of its parameter and its waiter. No lock held. */
 void mbe_wait_release(struct mbe *e, struct mbe_cmd *cmd);

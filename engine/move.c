@@ -6,7 +6,6 @@
 #include "exec.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "reduce.h"
 
@@ -88,17 +87,15 @@ uint16_t mbe_op_fill(struct mbe_run *run)
 }
 
 /* One try; AGAIN when somebody wrote meanwhile. */
-static uint16_t try_snapshot(struct mbe_run *run, const struct mbe_host *start)
+static uint16_t try_snapshot(struct mbe_run *run)
 {
 	struct membox_fmt_version *ver = run->op[0].ver;
 	uint64_t finished = MBE_LOAD(&ver->finished), begun = MBE_LOAD(&ver->begun);
 	uint16_t status;
 
-	run->done = 0;
 	run->version = finished;
 	if (begun != finished)
 		return MEMBOX_ST_AGAIN;
-	run->host = *start;
 	status = mbe_stripes(run, stretch_read);
 	count_read(run, run->done);
 	if (status)
@@ -107,30 +104,22 @@ static uint16_t try_snapshot(struct mbe_run *run, const struct mbe_host *start)
 }
 
 /*
- * Tries until nobody wrote from before the first stripe to after the last. What
- * a crash tore has no version that it could be consistent with: TORN.
+ * A try: nobody may have written from before the first stripe to after the last.
+ * Between two tries it is parked. What a crash tore has no version that it could be
+ * consistent with: TORN.
  */
 uint16_t mbe_op_snapshot(struct mbe_run *run)
 {
 	uint32_t us = run->p->timeout_us ? run->p->timeout_us : MEMBOX_DEFAULT_TIMEOUT_US;
-	uint64_t until = mbe_deadline(run->e, us * 1000ULL);
-	struct timespec pause = { .tv_nsec = 1000 };
-	struct mbe_host start = run->host;
 	uint16_t media = cut_operand(run, 0), status;
 
-	for (;;) {
-		if (MBE_LOAD(&run->op[0].ver->torn))
-			return MEMBOX_ST_TORN;
-		status = try_snapshot(run, &start);
-		if (status != MEMBOX_ST_AGAIN)
-			return status ? status : media;
-		status = mbe_abort_asked(run->cmd);
-		if (status)
-			return status;
-		if (mbe_clock(run->e) >= until)
-			return MEMBOX_ST_TIMED_OUT;
-		nanosleep(&pause, NULL);
-		if (pause.tv_nsec < 1000000)
-			pause.tv_nsec *= 2;
-	}
+	if (MBE_LOAD(&run->op[0].ver->torn))
+		return MEMBOX_ST_TORN;
+	status = try_snapshot(run);
+	if (status != MEMBOX_ST_AGAIN)
+		return status ? status : media;
+	run->done = 0;
+	if (!run->cmd->until)
+		run->cmd->until = mbe_deadline(run->e, us * 1000ULL);
+	return mbe_run_later(run);
 }

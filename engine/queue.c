@@ -113,6 +113,7 @@ bool mbe_queue_enter(struct mbe_queue *q, struct mbe_cmd *cmd)
 
 	cmd->queue = q;
 	cmd->abort = 0;
+	cmd->until = 0;
 	cmd->changed = false;
 	cmd->state = MBE_CMD_READY;
 	cmd->c = (struct membox_completion){ 0 };
@@ -239,6 +240,10 @@ static void ask(struct mbe_queue_priv *priv, struct mbe_cmd *cmd, uint16_t statu
 		mbe_unpark(cmd);
 		cmd->c.status = status;
 		to = waits;
+		break;
+	case MBE_CMD_AGAIN:
+		mbe_unpark(cmd);
+		cmd->c.status = status;
 		break;
 	case MBE_CMD_DELAYED:
 		mbe_unpark(cmd); /* it is done: with what it was done */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * wait.c - what waits without a thread: WAIT until a word or a version compares
- * true, and completions that are delayed. A parked command stands in
+ * true, a SNAPSHOT between two tries, and completions that are delayed. A parked
+ * command stands in
  * e->exec->parked, under e->exec->lock, until mbe_progress() or mbe_abort() takes
  * it off.
  *
@@ -14,6 +15,10 @@
 #include "exec.h"
 
 #include <string.h>
+
+/* Between two tries of a SNAPSHOT. */
+#define PAUSE_MIN_NS 10000
+#define PAUSE_MAX_NS 1000000
 
 MEMBOX_ASSERT(sizeof(struct mbe_operand) <= sizeof(((struct mbe_cmd *)0)->held));
 
@@ -156,6 +161,37 @@ static bool wait_ends(struct mbe *e, struct mbe_cmd *cmd, uint64_t now)
 	return true;
 }
 
+uint16_t mbe_run_later(struct mbe_run *run)
+{
+	struct mbe *e = run->e;
+	struct mbe_cmd *cmd = run->cmd;
+	uint64_t now = mbe_clock(e), pause = (now - cmd->c.start) / 4;
+	uint16_t status;
+	bool wake;
+
+	/* the longer it has taken the less often, as the writers are not pausing */
+	if (pause < PAUSE_MIN_NS)
+		pause = PAUSE_MIN_NS;
+	if (pause > PAUSE_MAX_NS)
+		pause = PAUSE_MAX_NS;
+	pthread_mutex_lock(&e->exec->lock);
+	status = mbe_abort_asked(cmd);
+	if (!status && now >= cmd->until)
+		status = MEMBOX_ST_TIMED_OUT;
+	if (status) {
+		pthread_mutex_unlock(&e->exec->lock);
+		return status;
+	}
+	cmd->deadline = now + pause < cmd->until ? now + pause : cmd->until;
+	mbe_run_report(run, MEMBOX_ST_OK); /* what there is, should it be aborted */
+	wake = sooner(e, cmd->deadline);
+	mbe_park(e, cmd, MBE_CMD_AGAIN);
+	pthread_mutex_unlock(&e->exec->lock);
+	if (wake)
+		mbe_wake(e);
+	return MEMBOX_ST_AGAIN;
+}
+
 void mbe_complete_delayed(struct mbe *e, struct mbe_cmd *cmd)
 {
 	bool wake;
@@ -173,15 +209,21 @@ void mbe_complete_delayed(struct mbe *e, struct mbe_cmd *cmd)
 		mbe_wake(e);
 }
 
-/* Takes off what ends: WAITs to *waits, delayed completions to *delayed. */
-static uint64_t sort_out(struct mbe *e, struct mbe_cmd **waits, struct mbe_cmd **delayed)
+/* Commands that were taken off the parked ones, by what is to be done with them. */
+struct unparked {
+	struct mbe_cmd *waits, *delayed, *again;
+};
+
+/* Takes off what ends or is to be tried again; returns when to look next. */
+static uint64_t sort_out(struct mbe *e, struct unparked *off)
 {
 	uint64_t now = mbe_clock(e), next = UINT64_MAX;
 	struct mbe_cmd *cmd, *after;
 
 	for (cmd = e->exec->parked; cmd; cmd = after) {
 		bool waiting = cmd->state == MBE_CMD_WAITING;
-		struct mbe_cmd **to = waiting ? waits : delayed;
+		struct mbe_cmd **to = waiting ? &off->waits :
+				      cmd->state == MBE_CMD_AGAIN ? &off->again : &off->delayed;
 
 		after = cmd->pnext;
 		if (waiting ? wait_ends(e, cmd, now) : now >= cmd->deadline) {
@@ -196,25 +238,38 @@ static uint64_t sort_out(struct mbe *e, struct mbe_cmd **waits, struct mbe_cmd *
 	return next;
 }
 
+/* The first of a list that is being emptied. */
+static struct mbe_cmd *take(struct mbe_cmd **list)
+{
+	struct mbe_cmd *cmd = *list;
+
+	if (cmd) {
+		*list = cmd->pnext;
+		cmd->pnext = NULL;
+	}
+	return cmd;
+}
+
 uint64_t mbe_progress(struct mbe *e)
 {
-	struct mbe_cmd *waits = NULL, *delayed = NULL, *cmd;
+	struct unparked off = { 0 };
+	struct mbe_cmd *cmd;
 	uint64_t next, tables;
 
 	if (e->forgotten)
 		return UINT64_MAX;
 	pthread_mutex_lock(&e->exec->lock);
-	next = sort_out(e, &waits, &delayed);
+	next = sort_out(e, &off);
 	pthread_mutex_unlock(&e->exec->lock);
-	while ((cmd = waits)) {
-		waits = cmd->pnext;
+	while ((cmd = take(&off.waits))) {
 		mbe_wait_release(e, cmd);
 		mbe_complete_delayed(e, cmd);
 	}
-	while ((cmd = delayed)) {
-		delayed = cmd->pnext;
+	while ((cmd = take(&off.delayed)))
 		mbe_complete(e, cmd);
-	}
+	/* those that are parked once more wake the sleep that comes next */
+	while ((cmd = take(&off.again)))
+		mbe_run_command(e, cmd);
 	tables = mbe_table_progress(e);
 	return tables < next ? tables : next;
 }

@@ -250,6 +250,59 @@ static void reads_are_whole_by_stripe_and_snapshots_altogether(void **state)
 	port_close(&port);
 }
 
+/* A writer that has begun and does not end, as far as versions tell. */
+static void writer_begins(struct port *p, uint32_t handle, int n)
+{
+	struct mbe_operand op;
+
+	assert_int_equal(mbe_operand_get(p->e, BOX_CONTEXT, handle, &op), MEMBOX_ST_OK);
+	__atomic_add_fetch(&op.ver->begun, (uint64_t)(int64_t)n, __ATOMIC_SEQ_CST);
+	mbe_operand_put(p->e, &op);
+}
+
+static void a_snapshot_beside_a_writer_waits_without_a_thread(void **state)
+{
+	struct membox_packet k;
+	struct membox_completion c;
+	uint32_t h, got[100];
+	struct iovec v = { got, sizeof(got) };
+	struct issue i;
+
+	(void)state;
+	port_open(&port);
+	h = param_open(&port, "begun", MEMBOX_I32, 100, 0);
+	fill_all(&port, h, MEMBOX_I32, 100, 42);
+	k = op_move(MEMBOX_OP_SNAPSHOT, h, 0, 100, MEMBOX_I32);
+	writer_begins(&port, h, 1);
+
+	k.timeout_us = 20000;
+	issue_start(&port, &i, &k, &v, 1);
+	assert_false(issue_is_done(&i)); /* and here we are */
+	c = issue_finish(&port, &i);
+	assert_int_equal(c.status, MEMBOX_ST_TIMED_OUT);
+	assert_int_equal(c.bytes, 0);
+	assert_true(c.end - c.start >= 20000000);
+
+	k.timeout_us = 0;
+	k.user_data = 77;
+	issue_start(&port, &i, &k, &v, 1);
+	mbe_progress(port.e);
+	assert_false(issue_is_done(&i));
+	k = (struct membox_packet){ .opcode = MEMBOX_OP_CANCEL, .word.value = 77 };
+	assert_int_equal(run_ok(&port, &k, NULL).result, 1);
+	assert_true(issue_is_done(&i));
+	assert_int_equal(i.c.status, MEMBOX_ST_ABORTED);
+
+	k = op_move(MEMBOX_OP_SNAPSHOT, h, 0, 100, MEMBOX_I32);
+	issue_start(&port, &i, &k, &v, 1);
+	assert_false(issue_is_done(&i));
+	writer_begins(&port, h, -1);
+	assert_int_equal(issue_finish(&port, &i).status, MEMBOX_ST_OK);
+	assert_int_equal(i.c.bytes, sizeof(got));
+	assert_int_equal(got[99], 42);
+	port_close(&port);
+}
+
 /* A WSUM and a WRITE of all, which leave the same bytes whoever is last. */
 static void more_writers_than_records(struct port *p, unsigned int who)
 {
@@ -290,6 +343,7 @@ int main(void)
 		cmocka_unit_test(no_small_addition_is_lost_to_an_atomic_one),
 		cmocka_unit_test(no_addition_between_common_areas_is_lost),
 		cmocka_unit_test(reads_are_whole_by_stripe_and_snapshots_altogether),
+		cmocka_unit_test(a_snapshot_beside_a_writer_waits_without_a_thread),
 		cmocka_unit_test(any_number_of_threads_may_write),
 	};
 
