@@ -504,7 +504,7 @@ static void window_fields(uint32_t mappable, uint32_t rdonly)
 	}
 	w = window_of(0, 0);
 	w.window = 12345;
-	passed &= answered(ioctl(fd, MEMBOX_IOC_WINDOW_UNMAP, &w), MEMBOX_ST_BAD_ARGUMENT, "no such window");
+	passed &= answered(ioctl(fd, MEMBOX_IOC_WINDOW_UNMAP, &w), MEMBOX_ST_BAD_HANDLE, "no such window");
 	result(passed, "WINDOW_MAP and WINDOW_UNMAP with a bad field have their own status");
 }
 
@@ -554,7 +554,7 @@ static void mappings(int other, uint32_t mappable)
 	passed &= answered(ioctl(fd, MEMBOX_IOC_WINDOW_UNMAP, &ro), 0, "WINDOW_UNMAP");
 	passed &= answered(ioctl(fd, MEMBOX_IOC_WINDOW_UNMAP, &rw), 0, "WINDOW_UNMAP");
 	passed &= map_refused(PAGE, PROT_READ, MAP_SHARED, fd, rw.offset, EINVAL, "window that was closed");
-	passed &= answered(ioctl(fd, MEMBOX_IOC_WINDOW_UNMAP, &rw), MEMBOX_ST_BAD_ARGUMENT,
+	passed &= answered(ioctl(fd, MEMBOX_IOC_WINDOW_UNMAP, &rw), MEMBOX_ST_BAD_HANDLE,
 			   "WINDOW_UNMAP twice");
 	result(passed, "mmap() of anything but a window's own pages, shared, with its rights, is refused");
 }
