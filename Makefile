@@ -3,7 +3,8 @@
 #
 # The components add to LIBS, PROGRAMS, HOST_TESTS and DEVICE_TESTS in their build.mk, and extend
 # `install` with double-colon rules. Variables: B (build directory), CC, SAN (sanitizers, with a B
-# of their own), WERROR=1, V=1 (show commands), TIER (for test), PREFIX and DESTDIR (for install).
+# of their own), WERROR=1, V=1 (show commands), TIER (for test), QUICK=1 (for bench),
+# PREFIX and DESTDIR (for install).
 
 B ?= build
 SAN ?=
@@ -11,6 +12,7 @@ WERROR ?=
 PREFIX ?= /usr/local
 TIER ?=
 KERNEL ?= 6.12
+QUICK ?=
 ifeq ($(origin CC),default)
 CC := gcc
 endif
@@ -42,10 +44,10 @@ DEVICE_TESTS :=
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all lib programs examples host-tests device-tests modules qemu kernels demo test check kunit lint vm \
-	install clean help need-user FORCE
+.PHONY: all lib programs examples host-tests device-tests modules qemu kernels demo test bench check kunit lint vm \
+	install install-udev clean help need-user FORCE
 
--include engine/build.mk userlib/build.mk examples/build.mk tests/build.mk tests/device/build.mk
+-include engine/build.mk userlib/build.mk examples/build.mk tests/build.mk tests/device/build.mk bench/build.mk
 
 all: lib programs
 lib: $(LIBS)
@@ -80,6 +82,8 @@ demo:
 	$(Q)scripts/demo
 test:
 	$(Q)scripts/run-tests $(TIER)
+bench:
+	$(Q)scripts/bench $(if $(QUICK),--quick)
 check:
 	$(Q)scripts/run-tests host
 kunit:
@@ -90,13 +94,18 @@ vm: all
 	$(Q)scripts/build-modules $(KERNEL)
 	$(Q)scripts/vm.py --kernel $(KERNEL) $(if $(BOX),--box $(BOX))
 
-install:: all
+install:: all install-udev
+UDEVDIR ?= $(PREFIX)/lib/udev/rules.d
+install-udev:
+	install -d $(DESTDIR)$(UDEVDIR)
+	install -m 644 driver/99-membox.rules $(DESTDIR)$(UDEVDIR)
 clean:
 	rm -rf build
 help:
 	@echo 'make              the library and the programs, in $(B)/lib and $(B)/bin'
 	@echo 'make demo         three virtual machines train one model through one shared box'
 	@echo 'make test         all tests; TIER=host|lint|kunit|device|vm|multi-vm|trainers for one tier'
+	@echo 'make bench        membox against its peers, in turn: build/bench.json (QUICK=1: under five minutes)'
 	@echo 'make check        the host tier: no virtual machine, under two minutes'
 	@echo 'make kunit        the driver'"'"'s unit tests in a debug kernel'
 	@echo 'make lint         warnings, checkpatch, sparse, shellcheck'
@@ -104,7 +113,7 @@ help:
 	@echo 'make lib          libmembox only'
 	@echo 'make qemu         QEMU with the device (scripts/build-qemu --print names the binary)'
 	@echo 'make vm           a shell in a guest (KERNEL=6.12|6.1|debug, BOX=<box file>)'
-	@echo 'make install      to PREFIX (/usr/local), below DESTDIR'
+	@echo 'make install      library, memboxctl, manual pages, udev rule: to PREFIX (/usr/local), below DESTDIR'
 	@echo 'make clean        removes build; the cache stays: see docs/development.md'
 
 print-%:

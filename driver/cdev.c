@@ -107,6 +107,8 @@ static __poll_t membox_poll(struct file *file, poll_table *wait)
 	if (ctx->inflight + ctx->ndone < membox_max_outstanding)
 		mask |= EPOLLOUT | EPOLLWRNORM;
 	spin_unlock(&ctx->lock);
+	if (membox_uqueues_ready(ctx))
+		mask |= EPOLLIN | EPOLLRDNORM;
 	if (membox_event_pending(ctx))
 		mask |= EPOLLPRI;
 	if (membox_ctx_check(ctx))

@@ -69,10 +69,13 @@ static int tell_box(struct membox_ctx *ctx, u8 opcode)
 	return membox_admin(ctx->mdev, 0, opcode, &args, sizeof(args), MEMBOX_ADMIN_MUST);
 }
 
-/* A failure means a reset, which ends all contexts, or that create_in_box() makes up for it. */
-static void destroy_in_box(struct membox_ctx *ctx)
+/*
+ * A failure means a reset, which ends all contexts, or that create_in_box() makes up for
+ * it, but then the device may have memory of the context.
+ */
+static int destroy_in_box(struct membox_ctx *ctx)
 {
-	tell_box(ctx, MEMBOX_ADM_CTX_DESTROY);
+	return tell_box(ctx, MEMBOX_ADM_CTX_DESTROY);
 }
 
 static int create_in_box(struct membox_ctx *ctx)
@@ -106,6 +109,8 @@ struct membox_ctx *membox_ctx_open(struct membox_dev *mdev, struct inode *inode)
 	mutex_init(&ctx->handle_lock);
 	mutex_init(&ctx->window_lock);
 	xa_init_flags(&ctx->windows, XA_FLAGS_ALLOC1);
+	xa_init(&ctx->uqueues);
+	xa_init(&ctx->regions);
 	INIT_LIST_HEAD(&ctx->done);
 	init_waitqueue_head(&ctx->wait);
 	init_mapping(ctx, inode);
@@ -143,6 +148,10 @@ static void ctx_release(struct kref *ref)
 	struct membox_ctx *ctx = container_of(ref, struct membox_ctx, ref);
 
 	xa_destroy(&ctx->windows);
+	xa_destroy(&ctx->uqueues);
+	xa_destroy(&ctx->regions);
+	if (ctx->nothing)
+		__free_page(ctx->nothing);
 	mmdrop(ctx->mm);
 	put_device(&ctx->mdev->dev);
 	kfree(ctx);
@@ -202,10 +211,40 @@ static void abort_all(struct membox_ctx *ctx)
 	membox_queue_poll(ctx->queue);
 }
 
+static bool has_memory(struct membox_ctx *ctx)
+{
+	return !xa_empty(&ctx->regions) || !xa_empty(&ctx->uqueues);
+}
+
+/*
+ * Takes the context out of the box, and from the device what it has of its memory: rings
+ * and regions. When that fails stopping the device gives the memory back.
+ */
+static void leave_box(struct membox_ctx *ctx)
+{
+	int ret = -EAGAIN;
+
+	if (is_in_box(ctx)) {
+		ret = membox_uqueues_delete(ctx);
+		if (!ret)
+			ret = destroy_in_box(ctx);
+		else
+			destroy_in_box(ctx);
+	}
+	if (!ret) {
+		membox_regions_release(ctx);
+		return;
+	}
+	while (has_memory(ctx)) {
+		membox_reset_later(ctx->mdev, "the device does not give memory back");
+		wait_event_timeout(ctx->wait, !has_memory(ctx), QUIESCE_TIMEOUT);
+	}
+}
+
 /*
  * Ends a context: its file is closed, so nobody uses it. Its commands are
  * aborted and end (a device that cannot even do this is reset, which ends them
- * too), its windows go, and the box forgets it with all that it held.
+ * too), its windows, queues and regions go, and the box forgets it with all that it held.
  */
 void membox_ctx_close(struct membox_ctx *ctx)
 {
@@ -227,20 +266,34 @@ void membox_ctx_close(struct membox_ctx *ctx)
 	}
 	membox_eventfd_clear(ctx);
 	membox_windows_free(ctx);
-	if (is_in_box(ctx))
-		destroy_in_box(ctx);
+	leave_box(ctx);
 	delist(ctx);
 	membox_ctx_put(ctx);
 }
 
-/* The device is being stopped: no window may be touched any more. */
+/* The device is being stopped: no window and no doorbell may be touched any more. */
 void membox_ctx_zap_all(struct membox_dev *mdev)
 {
 	struct membox_ctx *ctx;
 
 	mutex_lock(&mdev->ctx_lock);
-	list_for_each_entry(ctx, &mdev->ctx_list, node)
+	list_for_each_entry(ctx, &mdev->ctx_list, node) {
 		membox_windows_zap(ctx);
+		membox_uqueues_zap(ctx);
+	}
+	mutex_unlock(&mdev->ctx_lock);
+}
+
+/* The device was stopped, and reaches no memory: contexts get theirs back. */
+void membox_ctx_release_all(struct membox_dev *mdev, u16 status)
+{
+	struct membox_ctx *ctx;
+
+	mutex_lock(&mdev->ctx_lock);
+	list_for_each_entry(ctx, &mdev->ctx_list, node) {
+		membox_uqueues_release(ctx, status);
+		membox_regions_release(ctx);
+	}
 	mutex_unlock(&mdev->ctx_lock);
 }
 

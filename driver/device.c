@@ -19,6 +19,18 @@
 #define READY_TIMEOUT_US 5000000
 #define OPEN_TIMEOUT (10 * HZ) /* of open() while the device is being reset */
 
+/* Leaves queues to processes, half of them at least, if the device has that. */
+static void share_queues(struct membox_dev *mdev)
+{
+	const u64 caps = MEMBOX_CAP_USER_QUEUES | MEMBOX_CAP_REGIONS;
+	u32 own = clamp_t(u32, mdev->nqueues / 2, 1, MEMBOX_OWN_QUEUES);
+
+	if ((mdev->caps & caps) != caps || own >= mdev->nqueues)
+		return;
+	mdev->nuqueues = mdev->nqueues - own;
+	mdev->nqueues = own;
+}
+
 /* Reads what the device is. It is mapped and need not be enabled. */
 int membox_device_probe(struct membox_dev *mdev)
 {
@@ -40,7 +52,13 @@ int membox_device_probe(struct membox_dev *mdev)
 	mdev->aperture_bytes = min_t(u64, membox_reg64(mdev, MEMBOX_REG_APERTURE),
 				     pci_resource_len(mdev->pdev, MEMBOX_BAR_APERTURE));
 	pages = pci_resource_len(mdev->pdev, MEMBOX_BAR_DOORBELL) / MEMBOX_DB_PAGE;
+	mdev->max_log2 = min_t(u32, membox_reg32(mdev, MEMBOX_REG_DEPTH), MEMBOX_UQUEUE_LOG2);
 	mdev->nqueues = min_t(u64, membox_reg32(mdev, MEMBOX_REG_QUEUES), pages ? pages - 1 : 0);
+	share_queues(mdev);
+	mdev->max_regions = MEMBOX_REGIONS;
+	if (mdev->caps & MEMBOX_CAP_REGIONS)
+		mdev->max_regions = min_t(u32, membox_reg32(mdev, MEMBOX_REG_MAX_REGIONS),
+					  MEMBOX_REGIONS);
 	if (!mdev->nqueues || mdev->max_contexts < 2 || mdev->queue_log2 < MEMBOX_ADMIN_LOG2)
 		return dev_err_probe(dev, -ENODEV, "%u queues of 2^%u, %u contexts: too few\n",
 				     mdev->nqueues, mdev->queue_log2, mdev->max_contexts);
@@ -165,6 +183,7 @@ void membox_device_stop(struct membox_dev *mdev, enum membox_state state, u16 st
 	membox_admin_fail(mdev, status);
 	for (i = 0; i < mdev->nqueues; i++)
 		membox_queue_fail(&mdev->queue[i], status);
+	membox_ctx_release_all(mdev, status);
 	wait_for_completion(&mdev->unmapped);
 	membox_ctx_wake_all(mdev);
 }

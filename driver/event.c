@@ -77,6 +77,7 @@ static void report_error(struct membox_dev *mdev)
 	/* a queue that was halted is noticed by who polls it */
 	for (i = 0; i < mdev->nqueues; i++)
 		membox_queue_poll(&mdev->queue[i]);
+	membox_uqueues_poll(mdev);
 }
 
 /* Looks at the causes of vector 0. */

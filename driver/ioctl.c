@@ -54,10 +54,24 @@ static int do_eventfd(struct membox_call *call)
 	return membox_eventfd_set(call->ctx, call->buf);
 }
 
-/* Registered regions come with the capability of that name; the device has none yet. */
-static int do_region(struct membox_call *call)
+static int do_region_add(struct membox_call *call)
 {
-	return MEMBOX_ST_UNSUPPORTED;
+	return membox_region_add(call->ctx, call->buf);
+}
+
+static int do_region_del(struct membox_call *call)
+{
+	return membox_region_del(call->ctx, call->buf);
+}
+
+static int do_queue_create(struct membox_call *call)
+{
+	return membox_uqueue_create(call->ctx, call->buf);
+}
+
+static int do_queue_delete(struct membox_call *call)
+{
+	return membox_uqueue_delete(call->ctx, call->buf);
 }
 
 /*
@@ -152,10 +166,12 @@ static const struct membox_ioctl_row rows[] = {
 	ADMIN(INFO, membox_info, size),
 	ROW(SUBMIT, membox_submit, timeout_ns, do_submit, 0),
 	ROW(EVENTFD, membox_eventfd_args, sources, do_eventfd, 0),
-	ROW(REGION_ADD, membox_region_args, length, do_region, 0),
-	ROW(REGION_DEL, membox_region_args, key, do_region, 0),
+	ROW(REGION_ADD, membox_region_args, length, do_region_add, 0),
+	ROW(REGION_DEL, membox_region_args, key, do_region_del, 0),
 	ROW(WINDOW_MAP, membox_window_args, length, do_window_map, MEMBOX_ADM_WINDOW_MAP),
 	ROW(WINDOW_UNMAP, membox_window_args, window, do_window_unmap, MEMBOX_ADM_WINDOW_UNMAP),
+	ROW(QUEUE_CREATE, membox_uqueue_args, db_offset, do_queue_create, 0),
+	ROW(QUEUE_DELETE, membox_uqueue_args, queue, do_queue_delete, 0),
 	ADMIN(PARAM_OPEN, membox_param_args, handle),
 	ROW(PARAM_CLOSE, membox_handle_args, handle, do_close, MEMBOX_ADM_PARAM_CLOSE),
 	ROW(PARAM_DESTROY, membox_handle_args, handle, do_close, MEMBOX_ADM_PARAM_DESTROY),
@@ -251,7 +267,8 @@ long membox_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	if (!call.row)
 		return -ENOTTY;
 	ret = membox_ctx_check(call.ctx);
-	if (ret)
+	/* what became of a stale context's commands is all that can still be asked of it */
+	if (ret && (ret != -ESTALE || call.row->opcode != MEMBOX_ADM_GET_OUTCOMES))
 		return ret;
 	if (call.row->size > SMALL_BYTES) {
 		call.buf = kzalloc(call.row->size, GFP_KERNEL_ACCOUNT);

@@ -19,8 +19,8 @@
 #define POLL_BUSY 1	    /* jiffies, while there are contexts */
 #define POLL_IDLE (HZ / 4)
 
-/* The vector of an I/O queue (from 1). */
-static u16 vector_of(const struct membox_dev *mdev, u16 queue)
+/* The vector of an I/O queue (from 1), the driver's or a process'. */
+u16 membox_irq_vector(const struct membox_dev *mdev, u16 queue)
 {
 	if (!mdev->nvectors)
 		return MEMBOX_NO_VECTOR;
@@ -43,6 +43,7 @@ static irqreturn_t vector_thread(int irq, void *arg)
 	for (i = 0; i < mdev->nqueues; i++)
 		if (mdev->queue[i].vector == vector->number)
 			membox_queue_poll(&mdev->queue[i]);
+	membox_uqueues_wake(mdev, vector->number);
 	return IRQ_HANDLED;
 }
 
@@ -55,6 +56,7 @@ static void poll_work(struct work_struct *work)
 	membox_events_collect(mdev);
 	for (i = 0; i < mdev->nqueues; i++)
 		membox_queue_poll(&mdev->queue[i]);
+	membox_uqueues_poll(mdev);
 	schedule_delayed_work(&mdev->poll_work,
 			      READ_ONCE(mdev->ncontexts) ? POLL_BUSY : POLL_IDLE);
 }
@@ -100,7 +102,8 @@ int membox_irq_init(struct membox_dev *mdev)
 	u32 i;
 
 	INIT_DELAYED_WORK(&mdev->poll_work, poll_work);
-	n = pci_alloc_irq_vectors(mdev->pdev, 1, 1 + mdev->nqueues, PCI_IRQ_MSIX);
+	n = pci_alloc_irq_vectors(mdev->pdev, 1, 1 + mdev->nqueues + mdev->nuqueues,
+				  PCI_IRQ_MSIX);
 	if (n > 0) {
 		mdev->vector = kcalloc(n, sizeof(*mdev->vector), GFP_KERNEL);
 		ret = mdev->vector ? request_vectors(mdev, n) : -ENOMEM;
@@ -112,7 +115,7 @@ int membox_irq_init(struct membox_dev *mdev)
 		mdev->nvectors = n;
 	}
 	for (i = 0; i < mdev->nqueues; i++)
-		mdev->queue[i].vector = vector_of(mdev, i + 1);
+		mdev->queue[i].vector = membox_irq_vector(mdev, i + 1);
 	if (!mdev->nvectors) {
 		dev_info(&mdev->pdev->dev, "no interrupt vectors: polling\n");
 		schedule_delayed_work(&mdev->poll_work, POLL_IDLE);

@@ -53,6 +53,8 @@ static void membox_dev_release(struct device *dev)
 		membox_queue_free_tables(&mdev->queue[i]);
 	kfree(mdev->queue);
 	percpu_ref_exit(&mdev->mappings);
+	membox_regions_exit(mdev);
+	xa_destroy(&mdev->uqueues);
 	xa_destroy(&mdev->contexts);
 	pci_dev_put(mdev->pdev);
 	ida_free(&ids, mdev->id);
@@ -77,6 +79,9 @@ static struct membox_dev *new_dev(struct pci_dev *pdev)
 	if (percpu_ref_init(&mdev->mappings, mappings_gone,
 			    PERCPU_REF_INIT_DEAD | PERCPU_REF_ALLOW_REINIT, GFP_KERNEL))
 		goto free_id;
+	if (membox_regions_init(mdev))
+		goto free_ref;
+	xa_init_flags(&mdev->uqueues, XA_FLAGS_ALLOC1);
 	mdev->pdev = pci_dev_get(pdev);
 	mutex_init(&mdev->state_lock);
 	spin_lock_init(&mdev->reset_lock);
@@ -95,6 +100,8 @@ static struct membox_dev *new_dev(struct pci_dev *pdev)
 	mdev->cdev.owner = THIS_MODULE;
 	return mdev;
 
+free_ref:
+	percpu_ref_exit(&mdev->mappings);
 free_id:
 	ida_free(&ids, mdev->id);
 free:

@@ -6,10 +6,12 @@
  *	    |   \----- membox_queue[] ---- ring, slots by command id --> membox_req
  *	    |                                                              |
  *	    \--- contexts (by number) ---> membox_ctx <--------------------/
- *	                                       \---- windows (by token)
+ *	                                       |\--- windows (by token)
+ *	                                       |\--- regions (by index) <-- membox_req
+ *	                                        \--- user queues (by number)
  *
  * Lifetimes: an open file holds its context, a request holds its context and
- * its pinned pages, a context holds the device's structure. The hardware may go
+ * its pinned pages or its region, a context holds the device's structure. The hardware may go
  * at any time before: every object that leads to it has a flag under its own
  * lock that says whether it still may be used.
  *
@@ -21,7 +23,9 @@
  *	ctx->window_lock (mutex)	windows, and page tables being filled with them
  *	queue->lock, admin->lock	a ring, its command ids, the right to ring its doorbell
  *	mdev->reset_lock		queueing of the reset work against removal
+ *	lock of mdev->uqueues		user queues by number
  *	ctx->lock			completions, accounting, events
+ *	lock of ctx->regions		regions; by itself
  * The spin locks are never taken in interrupt context: vectors wake threads.
  */
 #ifndef MEMBOX_DEV_H
@@ -29,6 +33,8 @@
 
 #include <linux/cdev.h>
 #include <linux/device.h>
+#include <linux/dma-direction.h>
+#include <linux/idr.h>
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
@@ -46,11 +52,14 @@
 #define MEMBOX_ADMIN_LOG2 4
 #define MEMBOX_ADMIN_SLOTS 16 /* 2 ^ MEMBOX_ADMIN_LOG2 */
 #define MEMBOX_QUEUE_LOG2 10 /* entries of an I/O queue, if the device has as many */
+#define MEMBOX_OWN_QUEUES 4 /* I/O queues of the driver, where processes have some, too */
+#define MEMBOX_UQUEUE_LOG2 12 /* entries of a user queue at most, if the device has as many */
 #define MEMBOX_NO_VECTOR 0xffff
 #define MEMBOX_ALL_CIDS 0xffff
 #define MEMBOX_HOSTREFS 2	/* host and host2 of a packet */
 #define MEMBOX_FEW_PAGES 2	/* pinned without an array of their own */
 #define MEMBOX_NR_EVENTFDS 2
+#define MEMBOX_REGIONS 1024	/* of a device, if it has as many */
 
 enum membox_state {
 	MEMBOX_STATE_DOWN,	/* starting, resetting or suspended */
@@ -62,6 +71,7 @@ enum membox_state {
 struct membox_dev;
 struct membox_ctx;
 struct membox_req;
+struct membox_region;
 
 /* admin.c: one slot a command in flight; its number is the command id. */
 struct membox_admin_slot {
@@ -125,8 +135,10 @@ struct membox_dev {
 	u64 caps;
 	u64 max_bytes;
 	u32 max_contexts;
-	u32 nqueues;
+	u32 nqueues;  /* the driver's own: the first ones */
+	u32 nuqueues; /* user queues: those behind them */
 	u8 queue_log2;
+	u8 max_log2;  /* entries of a user queue */
 
 	struct mutex state_lock; /* starting and stopping */
 	enum membox_state state; /* state_lock; read without it for a hint */
@@ -145,17 +157,23 @@ struct membox_dev {
 	unsigned int nvectors; /* 0: polled */
 	struct delayed_work poll_work;
 
+	struct ida region_ids;
+	u32 max_regions;
+	u16 *region_generation; /* by index; of who has the index */
+	struct xarray uqueues;	/* by number; its own lock */
+
 	struct mutex ctx_lock; /* the list of contexts */
 	struct list_head ctx_list; /* ctx_lock */
 	struct xarray contexts;	   /* by number; its own lock inside ctx_lock */
 	unsigned int ncontexts;	   /* ctx_lock */
 };
 
-/* packet.c: user memory of a packet while the device may reach it. */
+/* host.c: user memory while the device may reach it. */
 struct membox_host {
+	struct membox_region *region; /* of a packet: where its memory is, if it named one */
 	struct page **pages;
 	unsigned int npages;
-	bool is_written;
+	enum dma_data_direction dir;
 	struct page *few[MEMBOX_FEW_PAGES];
 	struct sg_table table;
 	bool has_table;
@@ -190,6 +208,11 @@ struct membox_ctx {
 	struct mutex window_lock; /* windows, and filling page tables with them */
 	struct xarray windows; /* by token number */
 	u32 next_token;
+	struct xarray uqueues; /* by number; window_lock */
+	struct page *nothing;  /* what doorbells of user queues become; window_lock */
+
+	struct xarray regions; /* by index; its own lock */
+	unsigned int nregions; /* lock of regions */
 
 	spinlock_t lock; /* all below */
 	struct list_head done;
@@ -236,9 +259,30 @@ void membox_queue_fail(struct membox_queue *q, u16 status);
 int membox_queue_submit(struct membox_queue *q, struct list_head *batch);
 void membox_queue_poll(struct membox_queue *q);
 bool membox_queue_can_take(struct membox_queue *q);
-unsigned int membox_queue_hold(struct membox_queue *q, const struct membox_ctx *ctx, u64 user_data,
-			       unsigned int from, u16 *cid);
-void membox_queue_unhold(struct membox_queue *q, u16 cid);
+typedef bool (*membox_req_match)(const struct membox_req *req, const void *arg);
+u64 membox_queue_abort(struct membox_queue *q, const struct membox_ctx *ctx,
+		       membox_req_match match, const void *arg);
+
+/* host.c */
+int membox_host_pin(struct membox_host *host, struct mm_struct *mm, u64 addr, u64 bytes,
+		    bool longterm);
+int membox_host_map(struct membox_host *host, struct membox_dev *mdev);
+int membox_host_name(struct membox_host *host, struct membox_dev *mdev,
+		     struct membox_seg_iter *it, struct membox_hostref *ref);
+void membox_host_unname(struct membox_host *host, struct membox_dev *mdev);
+void membox_host_release(struct membox_host *host, struct membox_dev *mdev, struct mm_struct *mm);
+
+/* region.c */
+int membox_regions_init(struct membox_dev *mdev);
+void membox_regions_exit(struct membox_dev *mdev);
+int membox_region_add(struct membox_ctx *ctx, struct membox_region_args *args);
+int membox_region_del(struct membox_ctx *ctx, const struct membox_region_args *args);
+struct membox_region *membox_region_get(struct membox_ctx *ctx, u32 key, u32 rights);
+void membox_region_put(struct membox_region *region);
+bool membox_region_has(const struct membox_region *region, u64 offset, u64 bytes);
+void membox_region_segs(const struct membox_region *region, u64 offset, u64 bytes,
+			struct membox_seg_iter *it);
+void membox_regions_release(struct membox_ctx *ctx);
 
 /* packet.c */
 int membox_packet_pin(struct membox_req *req);
@@ -276,6 +320,7 @@ void membox_ctx_put(struct membox_ctx *ctx);
 int membox_ctx_check(const struct membox_ctx *ctx);
 bool membox_ctx_is_stale(const struct membox_ctx *ctx);
 void membox_ctx_zap_all(struct membox_dev *mdev);
+void membox_ctx_release_all(struct membox_dev *mdev, u16 status);
 void membox_ctx_wake_all(struct membox_dev *mdev);
 
 /* cdev.c, ioctl.c */
@@ -292,6 +337,20 @@ void membox_windows_settle(struct membox_ctx *ctx, u32 handle, bool gone);
 void membox_windows_zap(struct membox_ctx *ctx);
 void membox_windows_free(struct membox_ctx *ctx);
 
+/* userq.c */
+#define MEMBOX_UQUEUE_TOKENS BIT_ULL(60) /* mmap() offsets from here on, windows below */
+int membox_uqueue_create(struct membox_ctx *ctx, struct membox_uqueue_args *args);
+int membox_uqueue_delete(struct membox_ctx *ctx, const struct membox_uqueue_args *args);
+bool membox_uqueue_is_token(unsigned long pgoff);
+int membox_uqueue_mmap(struct membox_ctx *ctx, struct vm_area_struct *vma);
+bool membox_uqueues_ready(struct membox_ctx *ctx);
+void membox_uqueues_wake(struct membox_dev *mdev, u16 vector);
+void membox_uqueues_poll(struct membox_dev *mdev);
+void membox_uqueues_zap(struct membox_ctx *ctx);
+void membox_uqueues_release(struct membox_ctx *ctx, u16 status);
+int membox_uqueues_delete(struct membox_ctx *ctx);
+int membox_uqueues_show(struct membox_dev *mdev, char *buf, int at);
+
 /* event.c */
 void membox_events_collect(struct membox_dev *mdev);
 int membox_eventfd_set(struct membox_ctx *ctx, const struct membox_eventfd_args *args);
@@ -302,6 +361,7 @@ bool membox_event_pending(const struct membox_ctx *ctx);
 /* irq.c */
 int membox_irq_init(struct membox_dev *mdev);
 void membox_irq_exit(struct membox_dev *mdev);
+u16 membox_irq_vector(const struct membox_dev *mdev, u16 queue);
 
 /* sysfs.c */
 extern const struct attribute_group *membox_groups[];

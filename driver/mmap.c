@@ -36,6 +36,7 @@
 #define TOKEN_SHIFT 40 /* a window is below 1 TiB */
 #define TOKEN_PAGES (1UL << (TOKEN_SHIFT - PAGE_SHIFT))
 #define TOKEN_LIMIT XA_LIMIT(1, 0xfffff)
+static_assert(0x100000ULL << TOKEN_SHIFT == MEMBOX_UQUEUE_TOKENS);
 #define AROUND_PAGES 16 /* mapped by one fault, aligned */
 
 struct membox_window {
@@ -104,7 +105,7 @@ static const struct vm_operations_struct window_ops = {
 	.fault = window_fault,
 };
 
-/* mmap() of a token, MAP_SHARED, the window or a part of it. */
+/* mmap() of a token, MAP_SHARED, the window or a part of it; or what a user queue consists of. */
 int membox_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct membox_ctx *ctx = file->private_data;
@@ -116,6 +117,8 @@ int membox_mmap(struct file *file, struct vm_area_struct *vma)
 	ret = membox_ctx_check(ctx);
 	if (ret)
 		return ret;
+	if (membox_uqueue_is_token(vma->vm_pgoff))
+		return membox_uqueue_mmap(ctx, vma);
 	/* VM_SHARED is missing in shared mappings of a file opened for reading */
 	if (!(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
@@ -288,7 +291,7 @@ void membox_windows_zap(struct membox_ctx *ctx)
 		kfree(w);
 	}
 	mutex_unlock(&ctx->window_lock);
-	unmap_mapping_range(&ctx->mapping, 0, 0, 1);
+	unmap_mapping_range(&ctx->mapping, 0, (loff_t)MEMBOX_UQUEUE_TOKENS, 1);
 }
 
 static struct membox_window *take_window(struct membox_ctx *ctx)

@@ -11,6 +11,7 @@
  * false under the lock, the doorbell is not touched any more. Requests are
  * completed outside of it, as unpinning sleeps.
  */
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include "membox_dev.h"
@@ -244,18 +245,12 @@ void membox_queue_poll(struct membox_queue *q)
 	} while (again);
 }
 
-/**
- * membox_queue_hold() - finds a command of a context and keeps its id from reuse
- * @q: queue
- * @ctx: whose commands
- * @user_data: of the packet
- * @from: first command id to look at
- * @cid: the command's id, to be given to membox_queue_unhold()
- *
- * Return: where to look for the next one, 0 when there was none.
+/*
+ * Finds a command of the context that matches, from command id `from` on, and keeps
+ * its id from reuse. Returns where to look for the next one, 0 when there was none.
  */
-unsigned int membox_queue_hold(struct membox_queue *q, const struct membox_ctx *ctx, u64 user_data,
-			       unsigned int from, u16 *cid)
+static unsigned int hold(struct membox_queue *q, const struct membox_ctx *ctx,
+			 membox_req_match match, const void *arg, unsigned int from, u16 *cid)
 {
 	unsigned int i, found = 0;
 
@@ -263,7 +258,7 @@ unsigned int membox_queue_hold(struct membox_queue *q, const struct membox_ctx *
 	for (i = from; i < membox_ring_entries(&q->ring) && !found; i++) {
 		const struct membox_req *req = q->cid[i].req;
 
-		if (!req || req->ctx != ctx || req->desc.user_data != user_data)
+		if (!req || req->ctx != ctx || !match(req, arg))
 			continue;
 		q->cid[i].holds++;
 		*cid = i;
@@ -273,11 +268,46 @@ unsigned int membox_queue_hold(struct membox_queue *q, const struct membox_ctx *
 	return found;
 }
 
-void membox_queue_unhold(struct membox_queue *q, u16 cid)
+static void unhold(struct membox_queue *q, u16 cid)
 {
 	spin_lock(&q->lock);
 	if (!--q->cid[cid].holds && !q->cid[cid].req)
 		q->free_cids[q->nfree++] = cid;
 	spin_unlock(&q->lock);
 	wake_up(&q->room);
+}
+
+/**
+ * membox_queue_abort() - aborts commands in flight and waits for their end
+ * @q: queue
+ * @ctx: whose commands
+ * @match: which of them
+ * @arg: for match
+ *
+ * Return: how many the device found. Stops early when the caller is being killed.
+ */
+u64 membox_queue_abort(struct membox_queue *q, const struct membox_ctx *ctx,
+		       membox_req_match match, const void *arg)
+{
+	unsigned int from = 0;
+	u64 found = 0;
+	u16 cid;
+
+	while (!fatal_signal_pending(current)) {
+		struct membox_abort_args args = {
+			.size = sizeof(args),
+			.queue = q->number,
+			.context = ctx->number,
+		};
+
+		from = hold(q, ctx, match, arg, from, &cid);
+		if (!from)
+			break;
+		args.cid = cid;
+		if (!membox_admin(q->mdev, 0, MEMBOX_ADM_ABORT, &args, sizeof(args), 0))
+			found += args.found;
+		unhold(q, cid);
+	}
+	membox_queue_poll(q);
+	return found;
 }

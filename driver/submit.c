@@ -11,7 +11,6 @@
  * No locks.
  */
 #include <linux/jiffies.h>
-#include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
 #include "membox_dev.h"
@@ -119,31 +118,9 @@ static int flush(struct batch *b)
 	return ret;
 }
 
-/* CANCEL: aborts what the context has in flight with that user_data. Number found. */
-static u64 cancel(struct membox_ctx *ctx, u64 user_data)
+static bool has_tag(const struct membox_req *req, const void *user_data)
 {
-	struct membox_queue *q = ctx->queue;
-	unsigned int from = 0;
-	u64 found = 0;
-	u16 cid;
-
-	while (!fatal_signal_pending(current)) {
-		struct membox_abort_args args = {
-			.size = sizeof(args),
-			.queue = q->number,
-			.context = ctx->number,
-		};
-
-		from = membox_queue_hold(q, ctx, user_data, from, &cid);
-		if (!from)
-			break;
-		args.cid = cid;
-		if (!membox_admin(ctx->mdev, 0, MEMBOX_ADM_ABORT, &args, sizeof(args), 0))
-			found += args.found;
-		membox_queue_unhold(q, cid);
-	}
-	membox_queue_poll(q);
-	return found;
+	return req->desc.user_data == *(const u64 *)user_data;
 }
 
 /* Pins a well-formed packet's memory. 0, a status, -EAGAIN or -EINTR. */
@@ -194,7 +171,8 @@ static int take_packet(struct batch *b, const struct membox_packet __user *from)
 		if (ret)
 			goto drop;
 		trace_membox_submit(mdev->id, ctx->number, &req->desc, ret);
-		req->c.result = cancel(ctx, req->desc.word.value);
+		req->c.result = membox_queue_abort(ctx->queue, ctx, has_tag,
+						   &req->desc.word.value);
 		b->count++;
 		end_req(req, MEMBOX_ST_OK);
 		return 0;

@@ -107,10 +107,13 @@ static ssize_t vectors_show(struct device *dev, struct device_attribute *attr, c
 }
 static DEVICE_ATTR_RO(vectors);
 
-/* A line a queue: number, entries, vector, contexts on it, commands in flight. */
+/*
+ * A line a queue: number, entries, vector, contexts on it, commands in flight; then the
+ * user queues there are: number, entries, vector, "user", context.
+ */
 static ssize_t queues_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
-	const struct membox_dev *mdev = to_mdev(dev);
+	struct membox_dev *mdev = to_mdev(dev);
 	int n = 0;
 	u32 i;
 
@@ -122,7 +125,7 @@ static ssize_t queues_show(struct device *dev, struct device_attribute *attr, ch
 				   q->vector == MEMBOX_NO_VECTOR ? -1 : q->vector,
 				   READ_ONCE(q->contexts), READ_ONCE(q->inflight));
 	}
-	return n;
+	return n + membox_uqueues_show(mdev, buf, n);
 }
 static DEVICE_ATTR_RO(queues);
 

@@ -99,6 +99,14 @@ static uint16_t get_outcomes(struct mbe *e, unsigned int context, void *buf)
 	return mbe_exec_outcomes(e, context, buf);
 }
 
+static uint16_t port_evict(struct mbe *e, unsigned int context, void *buf)
+{
+	const struct membox_port_stat *a = buf;
+
+	(void)context;
+	return mbe_port_evict(e, a->port);
+}
+
 /* ---- the table ---- */
 
 #define UNTYPED(name, args) \
@@ -139,6 +147,7 @@ static const struct command commands[] = {
 	ROW(GROUP_INFO, group_info, membox_group_args, LOCKED | POLLS),
 	ROW(PORT_STAT, port_stat, membox_port_stat, STOPPED),
 	ROW(GET_OUTCOMES, get_outcomes, membox_outcomes, 0),
+	ROW(PORT_EVICT, port_evict, membox_port_stat, 0),
 };
 
 static const struct command *lookup(uint8_t opcode)
@@ -208,7 +217,7 @@ uint16_t mbe_admin(struct mbe *e, unsigned int context, uint8_t opcode, void *bu
 	const struct command *c = lookup(opcode);
 	uint16_t status;
 
-	if (e->forgotten)
+	if (e->forgotten || e->away)
 		return MEMBOX_ST_GONE;
 	if (!c)
 		return opcode >= MEMBOX_ADM_WINDOW_MAP && opcode <= MEMBOX_ADM_REGION_DEL ?
@@ -216,7 +225,8 @@ uint16_t mbe_admin(struct mbe *e, unsigned int context, uint8_t opcode, void *bu
 	status = check_size(c, buf, bytes);
 	if (status)
 		return status;
-	if (!mbe_context_open(e, context))
+	if (!mbe_context_open(e, context) &&
+	    (opcode != MEMBOX_ADM_GET_OUTCOMES || !mbe_outcomes_asked(e, context)))
 		return MEMBOX_ST_BAD_CONTEXT;
 	if (c->flags & KERNEL && context)
 		return MEMBOX_ST_DENIED;

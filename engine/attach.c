@@ -17,7 +17,7 @@
 #include "tables.h"
 
 #define OFFERED (MEMBOX_CAP_ACC | MEMBOX_CAP_VECTOR | MEMBOX_CAP_ATOMIC | MEMBOX_CAP_WAIT | \
-		 MEMBOX_CAP_WINDOWS)
+		 MEMBOX_CAP_WINDOWS | MEMBOX_CAP_COLLECTIVES)
 #define BYTE_TRIES 3000 /* milliseconds that a short lock of somebody else is waited for */
 
 static int fail(char text[MBE_ERR_TEXT], int err, const char *format, ...)
@@ -32,8 +32,7 @@ static int fail(char text[MBE_ERR_TEXT], int err, const char *format, ...)
 	return err;
 }
 
-/* A lock that its holders keep for a moment only. */
-static int byte_wait(int fd, uint64_t byte, bool shared)
+int mbe_byte_wait(int fd, uint64_t byte, bool shared)
 {
 	struct timespec ms = {0, (long)MBE_NS_PER_MS};
 	int err = -EAGAIN;
@@ -88,6 +87,8 @@ static int read_super(struct mbe *e, const char *path, const struct stat *st, ch
 	e->rdonly = e->opts.rdonly || (s.ro_compat & ~MEMBOX_FMT_RO_COMPAT);
 	memcpy(e->uuid, s.uuid, sizeof(e->uuid));
 	mbe_geometry_set(&e->geo, &s);
+	if (!e->geo.area[MEMBOX_AREA_COLL].bytes)
+		e->caps &= ~MEMBOX_CAP_COLLECTIVES;
 	return 0;
 }
 
@@ -125,18 +126,39 @@ static int make_local(struct mbe *e, char text[MBE_ERR_TEXT])
 	return err ? fail(text, err, "no random numbers: %s", strerror(-err)) : 0;
 }
 
+/* Is the port kept for an owner who is on the way? */
+static bool is_suspended(const struct mbe *e, int port)
+{
+	const struct membox_fmt_port *p = (const void *)(e->map + mbe_port_byte(&e->geo, (uint32_t)port));
+
+	return (uint32_t)MBE_LOAD(&p->word) == MEMBOX_PORT_SUSPENDED;
+}
+
 /* Takes a port's byte, unless the port is kept for a suspended owner. */
 static int try_port(struct mbe *e, uint32_t port)
 {
-	const struct membox_fmt_port *p = (const void *)(e->map + mbe_port_byte(&e->geo, port));
-	int err;
+	int err = mbe_byte_lock(e->lock_fd, mbe_port_byte(&e->geo, port), false);
 
-	if ((uint32_t)MBE_LOAD(&p->word) == MEMBOX_PORT_SUSPENDED)
+	if (err)
+		return err;
+	if (is_suspended(e, (int)port)) { /* looked at with its byte held: it becomes so under it */
+		mbe_byte_unlock(e->lock_fd, mbe_port_byte(&e->geo, port));
 		return -EAGAIN;
-	err = mbe_byte_lock(e->lock_fd, mbe_port_byte(&e->geo, port), false);
-	if (!err)
-		e->port = port;
-	return err;
+	}
+	e->port = port;
+	return 0;
+}
+
+/* A suspended port is named, and taken by mbe_resume. */
+static int choose_suspended(struct mbe *e, const char *path, char text[MBE_ERR_TEXT])
+{
+	if (e->opts.port < 0 || (uint32_t)e->opts.port >= e->geo.ports)
+		return fail(text, -EINVAL, "%s: which of its %u ports is to be resumed must be said", path,
+			    e->geo.ports);
+	e->port = (uint32_t)e->opts.port;
+	e->away = true;
+	e->looking = true;
+	return 0;
 }
 
 static int choose_port(struct mbe *e, const char *path, char text[MBE_ERR_TEXT])
@@ -144,11 +166,17 @@ static int choose_port(struct mbe *e, const char *path, char text[MBE_ERR_TEXT])
 	int err = -EAGAIN;
 	uint32_t i;
 
+	if (e->opts.resume)
+		return choose_suspended(e, path, text);
 	if (e->opts.port != MBE_PORT_AUTO) {
 		if (e->opts.port < 0 || (uint32_t)e->opts.port >= e->geo.ports)
 			return fail(text, -EINVAL, "%s has ports 0 to %u, not %d", path, e->geo.ports - 1,
 				    e->opts.port);
 		err = try_port(e, (uint32_t)e->opts.port);
+		if (err == -EAGAIN && is_suspended(e, e->opts.port))
+			return fail(text, -EBUSY,
+				    "port %d of %s is suspended: its owner migrates (`memboxctl evict` ends it)",
+				    e->opts.port, path);
 		return err == -EAGAIN ? fail(text, -EBUSY, "port %d of %s is taken", e->opts.port, path) : err;
 	}
 	for (i = 0; i < e->geo.ports && err == -EAGAIN; i++)
@@ -184,7 +212,10 @@ static int take_port(struct mbe *e, char text[MBE_ERR_TEXT])
 	int err;
 
 	mbe_areas_set(e);
-	err = byte_wait(e->lock_fd, byte + 1, false);
+	e->revoked_seen = MBE_LOAD(&e->state->revocations);
+	if (e->away)
+		return 0;
+	err = mbe_byte_wait(e->lock_fd, byte + 1, false);
 	if (err)
 		return fail(text, err == -EAGAIN ? -EBUSY : err, "port %u is being recovered by somebody else",
 			    e->port);
@@ -223,7 +254,7 @@ static int open_box(struct mbe *e, const char *path, char text[MBE_ERR_TEXT])
 
 	if (err)
 		return err;
-	err = byte_wait(e->lock_fd, MBE_BYTE_FORMAT, true);
+	err = mbe_byte_wait(e->lock_fd, MBE_BYTE_FORMAT, true);
 	if (err)
 		return fail(text, err == -EAGAIN ? -EBUSY : err, "%s is being formatted", path);
 	if (fstat(e->fd, &st)) /* formatting may have changed it */
@@ -277,7 +308,8 @@ int mbe_attach(const char *path, const struct mbe_attach_opts *opts, struct mbe 
 	if (!err)
 		err = take_port(e, text);
 	if (!err) {
-		mbe_poll_ports(e, 0);
+		if (!e->away)
+			mbe_poll_ports(e, 0);
 		err = mbe_exec_init(e);
 		if (err)
 			fail(text, err, "cannot start the engine: %s", strerror(-err));
@@ -290,7 +322,8 @@ int mbe_attach(const char *path, const struct mbe_attach_opts *opts, struct mbe 
 		drop_local(e);
 		return err;
 	}
-	mbe_wake_all(e); /* they watch over us from here on */
+	if (!e->away)
+		mbe_wake_all(e); /* they watch over us from here on */
 	*out = e;
 	return 0;
 }
@@ -320,7 +353,7 @@ void mbe_detach(struct mbe *e)
 		return;
 	}
 	mbe_exec_fini(e);
-	if (end_contexts(e))
+	if (!e->away && end_contexts(e))
 		mbe_port_leave(e);
 	munmap(e->map, e->geo.bytes);
 	mbe_fork_unregister(e);

@@ -2,12 +2,13 @@
 /*
  * exec.c - executing a command: checks, dispatch by operation, completion; and
  * the execution half's private state. The operations are in move.c, compute.c,
- * wsum.c, atomic.c, wait.c and queue.c (CANCEL).
+ * wsum.c, atomic.c, wait.c, coll.c and queue.c (CANCEL).
  */
 #include "exec.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "types.h"
 
@@ -18,8 +19,11 @@ int mbe_exec_init(struct mbe *e)
 
 	if (!x)
 		return -ENOMEM;
+	if (e->opts.quota_writers && e->opts.quota_writers < writers)
+		writers = e->opts.quota_writers;
 	pthread_mutex_init(&x->lock, NULL);
 	pthread_mutex_init(&x->writer_lock, NULL);
+	pthread_mutex_init(&x->coll_lock, NULL);
 	pthread_cond_init(&x->writer_cond, NULL);
 	x->patience_ns = MBE_PATIENCE_NS;
 	x->next_deadline = UINT64_MAX;
@@ -34,6 +38,8 @@ void mbe_exec_fini(struct mbe *e)
 	if (!e->exec)
 		return;
 	pthread_cond_destroy(&e->exec->writer_cond);
+	mbe_seats_free(e);
+	pthread_mutex_destroy(&e->exec->coll_lock);
 	pthread_mutex_destroy(&e->exec->writer_lock);
 	pthread_mutex_destroy(&e->exec->lock);
 	free(e->exec);
@@ -42,7 +48,10 @@ void mbe_exec_fini(struct mbe *e)
 
 void mbe_run_open(struct mbe_run *run, struct mbe *e, struct mbe_cmd *cmd)
 {
-	*run = (struct mbe_run){ .e = e, .cmd = cmd, .p = &cmd->p };
+	memset(run, 0, offsetof(struct mbe_run, op));
+	run->e = e;
+	run->cmd = cmd;
+	run->p = &cmd->p;
 	mbe_host_open(&run->host, cmd->host, cmd->nhost);
 }
 
@@ -57,7 +66,7 @@ void mbe_run_report(const struct mbe_run *run, uint16_t status)
 	c->status = status;
 }
 
-static uint16_t dispatch(struct mbe_run *run)
+uint16_t mbe_run_dispatch(struct mbe_run *run)
 {
 	switch (run->p->opcode) {
 	case MEMBOX_OP_READ:
@@ -89,6 +98,13 @@ static uint16_t dispatch(struct mbe_run *run)
 		return MEMBOX_ST_OK;
 	case MEMBOX_OP_CANCEL:
 		return mbe_op_cancel(run);
+	case MEMBOX_OP_ALLREDUCE:
+	case MEMBOX_OP_REDUCE:
+	case MEMBOX_OP_REDUCE_SCATTER:
+	case MEMBOX_OP_ALLGATHER:
+	case MEMBOX_OP_BROADCAST:
+	case MEMBOX_OP_BARRIER:
+		return mbe_op_coll(run);
 	default: /* the check of capabilities let it through: the table and this differ */
 		return MEMBOX_ST_INTERNAL;
 	}
@@ -113,13 +129,17 @@ void mbe_run_command(struct mbe *e, struct mbe_cmd *cmd)
 	struct mbe_fp fp;
 	uint16_t status;
 
+	if (cmd->coll) {
+		mbe_coll_resume(e, cmd);
+		return;
+	}
 	mbe_run_open(&run, e, cmd);
 	status = mbe_abort_asked(cmd);
 	if (!status)
-		status = mbe_check_command(&run);
+		status = mbe_check_command(&run, cmd->checked);
 	if (!status) {
 		mbe_fp_enter(&fp);
-		status = dispatch(&run);
+		status = mbe_run_dispatch(&run);
 		mbe_fp_leave(&fp);
 		mbe_run_put(&run);
 		if (status == MEMBOX_ST_AGAIN)
@@ -135,6 +155,7 @@ void mbe_execute(struct mbe *e, struct mbe_cmd *cmd)
 		answer_gone(cmd);
 		return;
 	}
-	cmd->c.start = mbe_clock(e);
+	if (!cmd->coll)
+		cmd->c.start = mbe_clock(e);
 	mbe_run_command(e, cmd);
 }

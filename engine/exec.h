@@ -5,7 +5,7 @@
  * versions, host memory, and the commands that are parked.
  *
  * Lock order: e->exec->lock, then a queue's lock; e->exec->lock, then what
- * mbe_operand_get/put take. A stripe is locked with none of these held, one at a
+ * mbe_operand_get/put take. coll_lock is a leaf. A stripe is locked with none of these held, one at a
  * time, and nothing but memory is touched until it is unlocked. done(), ready()
  * and event() are called with no lock at all.
  */
@@ -29,7 +29,17 @@ struct mbe_exec {
 	pthread_mutex_t writer_lock;
 	pthread_cond_t writer_cond;
 	uint32_t outcome_seq;	/* of the next outcome, atomic */
+
+	pthread_mutex_t coll_lock; /* coll.h */
+	struct mbe_seat *seats;
 };
+
+struct mbe_coll;
+
+static inline bool mbe_is_coll(uint8_t opcode)
+{
+	return opcode >= MEMBOX_OP_ALLREDUCE && opcode <= MEMBOX_OP_BARRIER;
+}
 
 /* ---- host memory: host.c ---- */
 
@@ -37,6 +47,7 @@ struct mbe_exec {
 struct mbe_host {
 	const struct iovec *v, *end;
 	size_t at; /* in *v */
+	bool stream; /* what is copied is past the caches: mbe_copy_stream */
 };
 
 void mbe_host_open(struct mbe_host *h, const struct iovec *v, unsigned int n);
@@ -47,14 +58,25 @@ void mbe_host_advance(struct mbe_host *h, size_t bytes);
 void mbe_host_get(struct mbe_host *h, void *to, size_t bytes);
 void mbe_host_put(struct mbe_host *h, const void *from, size_t bytes);
 
+/* ---- copies past the caches: copy.c ---- */
+
+/*
+ * From how many bytes on a move goes past the caches. Less is in the cache still when
+ * somebody uses it next, and then costs less to write and much less to read
+ * (docs/performance.md).
+ */
+#define MBE_STREAM_BYTES (8ULL << 20)
+
+/* memcpy with stores that do not fetch what they overwrite; visible when it returns. */
+void mbe_copy_stream(void *to, const void *from, size_t bytes);
+
 /* ---- a command while it runs ---- */
 
 struct mbe_run {
 	struct mbe *e;
 	struct mbe_cmd *cmd; /* NULL when recovery rolls a dead one forward */
 	const struct membox_packet *p;
-	struct mbe_operand op[2]; /* handle[0] and handle[1] */
-	unsigned int nops;	  /* of them held */
+	unsigned int held;	  /* bit i: op[i] is */
 	const struct mbe_source *terms; /* WSUM */
 	struct mbe_host host;
 	uint8_t *dst;		/* first byte of the destination (READ: of what is read) */
@@ -70,6 +92,12 @@ struct mbe_run {
 	unsigned int writer;
 	uint32_t undo_seq;
 	bool journal; /* keep the old bytes of each stripe */
+
+	/* a small command (exec_small.c) has both before it begins */
+	bool seized;	/* `writer` is taken, ... */
+	__u64 *stripe;	/* ... and this, the lock word of its only stripe */
+
+	struct mbe_operand op[2]; /* handle[0] and handle[1]; last: not cleared in vain */
 };
 
 /* Does one stretch of the destination, at bytes into it; the stripe is locked. */
@@ -78,6 +106,8 @@ typedef void mbe_stretch_fn(struct mbe_run *run, uint64_t at, uint64_t bytes);
 /* ---- exec.c ---- */
 
 void mbe_run_open(struct mbe_run *run, struct mbe *e, struct mbe_cmd *cmd);
+/* Runs what was checked, by its operation; the caller has entered the rounding environment. */
+uint16_t mbe_run_dispatch(struct mbe_run *run);
 /* What became of it, into the command's completion. */
 void mbe_run_report(const struct mbe_run *run, uint16_t status);
 
@@ -85,9 +115,9 @@ void mbe_run_report(const struct mbe_run *run, uint16_t status);
 
 /*
  * All checks of a packet, in order, first shape, then operands. Holds the
- * operands when it returns OK (mbe_run_put lets go). Sets run->detail.
+ * operands when it returns OK (mbe_run_put lets go). Sets run->detail. checked: its shape was.
  */
-uint16_t mbe_check_command(struct mbe_run *run);
+uint16_t mbe_check_command(struct mbe_run *run, bool checked);
 void mbe_run_put(struct mbe_run *run);
 
 /* Type, right and range of one operand. */
@@ -130,9 +160,19 @@ uint16_t mbe_stripes(struct mbe_run *run, mbe_stretch_fn *fn);
 void mbe_write_begin(struct mbe_run *run);
 void mbe_write_end(struct mbe_run *run);
 
-/* Around each change of a stripe, which is locked. */
-void mbe_undo_open(struct mbe_run *run, uint64_t at, uint64_t bytes);
-void mbe_undo_close(struct mbe_run *run, uint64_t at, uint64_t bytes);
+/*
+ * A writer's record, if one is free and no recovery is settling the counters of
+ * operand 0: then mbe_write_begin will not wait. It is given back by
+ * mbe_write_end, or by mbe_writer_give when nothing has begun.
+ */
+bool mbe_writer_try(struct mbe_run *run);
+void mbe_writer_give(struct mbe_run *run);
+
+/*
+ * Changes a stripe, which is locked, by fn, piece by piece: the record tells how many
+ * of its old bytes are kept, and none is changed before it is.
+ */
+void mbe_undo_change(struct mbe_run *run, uint64_t at, uint64_t bytes, mbe_stretch_fn *fn);
 
 /* Between begin and end: does all of run with fn. */
 uint16_t mbe_change(struct mbe_run *run, mbe_stretch_fn *fn);
@@ -144,7 +184,7 @@ void mbe_outcome_add(struct mbe *e, uint32_t port, uint32_t seq,
 		     const struct membox_fmt_outcome *what);
 uint32_t mbe_outcome_next(struct mbe *e, uint32_t port); /* sequence that comes next */
 /* Was the outcome of this very command written already? */
-bool mbe_outcome_known(struct mbe *e, uint32_t port, uint64_t command, uint64_t user_data);
+bool mbe_outcome_known(struct mbe *e, uint32_t port, const struct membox_fmt_outcome *what);
 
 /* ---- the operations: move.c, compute.c, wsum.c, atomic.c, wait.c ---- */
 
@@ -172,6 +212,19 @@ mbe_stretch_fn mbe_stretch_copy, mbe_stretch_fill, mbe_stretch_acc, mbe_stretch_
 uint16_t mbe_op_wait(struct mbe_run *run);
 uint16_t mbe_op_snapshot(struct mbe_run *run);
 
+/* ---- collectives: coll.c, coll_seat.c, coll_data.c ---- */
+
+/* AGAIN: it is parked. Else it is over, and cmd->c is filled: complete it. */
+uint16_t mbe_op_coll(struct mbe_run *run);
+/* Goes on with one that was parked, and completes it or parks it again. */
+void mbe_coll_resume(struct mbe *e, struct mbe_cmd *cmd);
+/* Could a parked one go on, or has it to end? With e->exec->lock. */
+bool mbe_coll_ready(struct mbe *e, const struct mbe_cmd *cmd, uint64_t now);
+bool mbe_coll_is_long(const struct mbe_cmd *cmd); /* too much work for who makes all progress */
+/* It is parked no more. With e->exec->lock. */
+void mbe_coll_unpark(struct mbe_cmd *cmd);
+void mbe_seats_free(struct mbe *e);
+
 /* ---- parked commands and completion: wait.c, queue.c ---- */
 
 enum mbe_cmd_state {
@@ -179,7 +232,8 @@ enum mbe_cmd_state {
 	MBE_CMD_READY = 2,  /* entered, or running */
 	MBE_CMD_WAITING = 3, /* a WAIT, parked */
 	MBE_CMD_DELAYED = 4, /* done, completes later */
-	MBE_CMD_AGAIN = 5 /* a SNAPSHOT between two tries, parked */
+	MBE_CMD_AGAIN = 5, /* a SNAPSHOT between two tries, parked */
+	MBE_CMD_COLL = 6 /* a collective, parked */
 };
 
 /* What was asked of a running command by mbe_abort: a status, 0: nothing. */

@@ -8,9 +8,15 @@
 
 #include <string.h>
 
-/* What an operation does with operand 0. */
-static uint32_t right_needed(uint8_t opcode)
+#include "tables.h"
+
+/* What an operation does with operand 0 and 1. */
+static uint32_t right_needed(uint8_t opcode, unsigned int i)
 {
+	if (mbe_is_coll(opcode))
+		return i ? MEMBOX_WIN_WRITE : MEMBOX_WIN_READ;
+	if (i)
+		return MEMBOX_WIN_READ;
 	switch (opcode) {
 	case MEMBOX_OP_READ:
 	case MEMBOX_OP_SNAPSHOT:
@@ -58,10 +64,10 @@ static uint16_t check_one(struct mbe_run *run, unsigned int i)
 							MEMBOX_AT(handle) + 4 * i;
 	if (status)
 		return status;
-	run->nops = i + 1;
+	run->held |= 1U << i;
 	status = mbe_check_operand(run->e, &run->op[i], membox_operand_type(p, i),
 				   takes_raw(p->opcode),
-				   i ? MEMBOX_WIN_READ : right_needed(p->opcode), p->offset[i],
+				   right_needed(p->opcode, i), p->offset[i],
 				   membox_operand_count(p, i));
 	if (status == MEMBOX_ST_OUT_OF_RANGE)
 		run->detail = MEMBOX_AT(offset) + 8 * i;
@@ -78,13 +84,48 @@ static uint16_t check_overlap(struct mbe_run *run)
 {
 	const struct membox_packet *p = run->p;
 	uint64_t a = (uint64_t)(run->dst - run->e->map), b = (uint64_t)(run->src - run->e->map);
-	uint64_t na = p->count * membox_type_bytes(p->dst_type);
-	uint64_t nb = p->count * membox_type_bytes(p->src_type);
+	uint64_t na = membox_operand_count(p, 0) * membox_type_bytes(membox_operand_type(p, 0));
+	uint64_t nb = membox_operand_count(p, 1) * membox_type_bytes(membox_operand_type(p, 1));
 
 	run->detail = MEMBOX_AT(offset) + 8;
 	if (mbe_ranges_cross(a, na, b, nb) || (p->opcode == MEMBOX_OP_COPY && a == b))
 		return MEMBOX_ST_OVERLAP;
 	return MEMBOX_ST_OK;
+}
+
+/* Does a packet say of its rank what is true: root, the side that a root alone has, ranks? */
+static bool fits_rank(const struct membox_packet *p, uint32_t used, uint32_t rank, uint32_t ranks)
+{
+	bool sends = used & (MBF_P0 | MBF_HOST), receives = used & (MBF_P1 | MBF_HOST2);
+
+	switch (p->opcode) {
+	case MEMBOX_OP_BROADCAST:
+		return p->coll.root < ranks && sends == (p->coll.root == rank);
+	case MEMBOX_OP_REDUCE:
+		return p->coll.root < ranks && receives == (p->coll.root == rank);
+	case MEMBOX_OP_ALLGATHER:
+	case MEMBOX_OP_REDUCE_SCATTER:
+		return p->coll.root == ranks;
+	default:
+		return true;
+	}
+}
+
+static uint16_t check_group(struct mbe_run *run, uint32_t used)
+{
+	const struct membox_packet *p = run->p;
+	uint32_t index;
+	uint16_t status = mbe_group_find(run->e, p->context, p->coll.group, &index);
+
+	run->detail = MEMBOX_AT(coll.group);
+	if (status)
+		return status;
+	run->detail = MEMBOX_AT(coll.epoch);
+	if ((uint32_t)MBE_LOAD(&run->e->groups[index].epoch) != p->coll.epoch)
+		return MEMBOX_ST_BAD_EPOCH;
+	run->detail = MEMBOX_AT(coll.root);
+	return fits_rank(p, used, mbe_group_seat(run->e, index, p->context),
+			 MBE_PEEK(&run->e->groups[index].fixed.ranks)) ? MEMBOX_ST_OK : MEMBOX_ST_BAD_RANK;
 }
 
 static uint16_t check_operands(struct mbe_run *run)
@@ -109,23 +150,30 @@ static uint16_t check_operands(struct mbe_run *run)
 	}
 	if (used & MBF_P1) {
 		run->src = operand_at(run, 1);
-		status = check_overlap(run);
+		status = used & MBF_P0 ? check_overlap(run) : MEMBOX_ST_OK;
 		if (status)
 			return status;
 	}
-	return MEMBOX_ST_OK;
+	return used & MBF_GROUP ? check_group(run, used) : MEMBOX_ST_OK;
 }
 
-uint16_t mbe_check_command(struct mbe_run *run)
+static uint16_t check_shape(struct mbe_run *run)
 {
 	struct membox_packet clean = *run->p;
-	uint16_t status;
 
-	run->nops = 0;
+	membox_descriptor_to_packet(&clean);
+	return membox_check_packet(&clean, mbe_caps(run->e), mbe_max_bytes(run->e), &run->detail);
+}
+
+uint16_t mbe_check_command(struct mbe_run *run, bool checked)
+{
+	uint16_t status = MEMBOX_ST_OK;
+
+	run->held = 0;
 	if (run->e->forgotten)
 		return MEMBOX_ST_GONE;
-	membox_descriptor_to_packet(&clean);
-	status = membox_check_packet(&clean, mbe_caps(run->e), mbe_max_bytes(run->e), &run->detail);
+	if (!checked)
+		status = check_shape(run);
 	if (!status && mbe_stopped(run->e)) {
 		run->detail = 0;
 		status = MEMBOX_ST_CORRUPT;
@@ -141,14 +189,16 @@ uint16_t mbe_check_command(struct mbe_run *run)
 
 void mbe_run_put(struct mbe_run *run)
 {
-	while (run->nops)
-		mbe_operand_put(run->e, &run->op[--run->nops]);
+	for (unsigned int i = 0; i < 2; i++)
+		if (run->held & 1U << i)
+			mbe_operand_put(run->e, &run->op[i]);
+	run->held = 0;
 }
 
 uint16_t mbe_validate(struct mbe *e, const struct mbe_cmd *cmd, uint32_t *detail)
 {
 	struct mbe_run run = { .e = e, .p = &cmd->p };
-	uint16_t status = mbe_check_command(&run);
+	uint16_t status = mbe_check_command(&run, false);
 
 	mbe_run_put(&run);
 	*detail = run.detail;

@@ -26,6 +26,7 @@
 #define WAITERS_PER_PORT 1024
 #define OUTCOMES_PER_PORT 256
 #define UNDOS_PER_PORT 4
+#define COLL_PER_PORT (640ULL << 10) /* two ranks with whole pieces take 1.1 MiB */
 #define MAX_STRIPES 4096
 #define MIN_DATA (64 * 1024)
 
@@ -77,6 +78,14 @@ static uint32_t undos_of(uint64_t bytes, uint32_t ports)
 	return n;
 }
 
+/* Bytes for collectives: fewer when they would take more than a sixteenth of the box. */
+static uint64_t coll_of(uint64_t bytes, uint32_t ports)
+{
+	uint64_t n = ports * COLL_PER_PORT;
+
+	return n < bytes / 16 ? n : bytes / 16;
+}
+
 /* Fills areas for a file of s->bytes; returns the bytes left for data. */
 static uint64_t lay_out(struct membox_fmt_super *s)
 {
@@ -98,7 +107,7 @@ static uint64_t lay_out(struct membox_fmt_super *s)
 	place(s, MEMBOX_AREA_OUTCOMES, &at, sizeof(struct membox_fmt_outcome), 0, OUTCOMES_PER_PORT);
 	place(s, MEMBOX_AREA_UNDO, &at, sizeof(struct membox_fmt_undo) + MEMBOX_FMT_STRIPE, 0,
 	      undos_of(s->bytes, s->ports));
-	place(s, MEMBOX_AREA_COLL, &at, 1, 0, 0);
+	place(s, MEMBOX_AREA_COLL, &at, MEMBOX_FMT_PAGE, coll_of(s->bytes, s->ports) / MEMBOX_FMT_PAGE, 0);
 	place(s, MEMBOX_AREA_JOURNAL, &at, 1, 0, 0);
 	if (at + MIN_DATA > last)
 		return 0;

@@ -10,7 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "coll.h"
 #include "tables.h"
+
+#define LOOKS 100 /* at counters that move */
 
 struct fsck {
 	struct mbe *e;
@@ -67,6 +70,17 @@ static bool lock_is_stale(const struct fsck *k, uint64_t word)
 	return port >= k->e->geo.ports || !mbe_port_alive(k->e, port, mbe_lock_generation(word));
 }
 
+/* A PARAM_LOCK lasts while its port is suspended. */
+static bool param_lock_is_stale(const struct fsck *k, uint64_t word)
+{
+	uint32_t port = mbe_lock_port(word);
+
+	return lock_is_stale(k, word) &&
+	       (port >= k->e->geo.ports ||
+		MBE_LOAD(&k->e->ports[port].word) !=
+			mbe_port_word(mbe_lock_generation(word), MEMBOX_PORT_SUSPENDED));
+}
+
 static void check_ports(struct fsck *k)
 {
 	struct mbe *e = k->e;
@@ -103,14 +117,55 @@ static void check_space(struct fsck *k, uint32_t index, const struct membox_fmt_
 		found(k, "parameter %u: its version page overlaps another's bytes", index);
 }
 
-static void check_version(struct fsck *k, uint32_t index, const struct membox_fmt_version *v)
+/* Writers' records, of any port, that are under way on the parameter. */
+static unsigned int writers_of(const struct mbe *e, uint32_t index, uint64_t serial)
+{
+	uint32_t port, i;
+	unsigned int n = 0;
+
+	for (port = 0; port < e->geo.ports; port++) {
+		const uint8_t *records = mbe_area_of(e, MEMBOX_AREA_UNDO, port);
+
+		for (i = 0; i < e->geo.undos; i++) {
+			const struct membox_fmt_undo *u = (const void *)(records + i * e->geo.undo_bytes);
+
+			n += (MBE_LOAD(&u->word) & MEMBOX_UNDO_STATE) != MEMBOX_UNDO_IDLE &&
+			     MBE_LOAD(&u->param) == index && MBE_LOAD(&u->serial) == serial;
+		}
+	}
+	return n;
+}
+
+/* Writers that began and are not there any more; 0 when some are, or come and go. */
+static uint64_t writers_lost(const struct mbe *e, uint32_t index, uint64_t serial,
+			     const struct membox_fmt_version *v)
+{
+	uint64_t begun, finished;
+	unsigned int i;
+
+	for (i = 0; i < LOOKS; i++) {
+		finished = MBE_LOAD(&v->finished); /* before begun, which runs ahead */
+		begun = MBE_LOAD(&v->begun);
+		if (begun <= finished || writers_of(e, index, serial))
+			return 0;
+		if (MBE_LOAD(&v->begun) == begun && MBE_LOAD(&v->finished) == finished)
+			return begun - finished;
+	}
+	return 0;
+}
+
+static void check_version(struct fsck *k, uint32_t index, uint64_t serial, const struct membox_fmt_version *v)
 {
 	const struct mbe *e = k->e;
 	uint64_t finished = MBE_LOAD(&v->finished); /* before begun, which runs ahead */
+	uint64_t lost = writers_lost(e, index, serial, v);
 	uint32_t i;
 
 	if (finished > MBE_LOAD(&v->begun))
 		found(k, "parameter %u: more writers finished than began", index);
+	if (lost)
+		found(k, "parameter %u: %llu writers began and never finished, and are not there", index,
+		      (unsigned long long)lost);
 	for (i = 0; i < MEMBOX_MAX_PORTS; i++)
 		if (MBE_LOAD(&v->watch[i / 64]) & 1ULL << i % 64 &&
 		    (i >= e->geo.ports || (uint32_t)MBE_LOAD(&e->ports[i].word) == MEMBOX_PORT_FREE))
@@ -137,11 +192,11 @@ static void check_param(struct fsck *k, uint32_t index)
 	k->names += (word & MEMBOX_PST_STATE) == MEMBOX_PST_LIVE;
 	if (f.serial > MBE_LOAD(&e->state->serial))
 		found(k, "parameter %u: serial number was never given", index);
-	if (lock && lock_is_stale(k, lock))
+	if (lock && param_lock_is_stale(k, lock))
 		found(k, "parameter %u: locked by port %u, which is gone", index, mbe_lock_port(lock));
 	if ((word & MEMBOX_PST_STATE) == MEMBOX_PST_FREEING && lock_is_stale(k, MBE_LOAD(&p->zeroer)))
 		found(k, "parameter %u: being zeroed by a port that is gone", index);
-	check_version(k, index, mbe_param_version(e, &f));
+	check_version(k, index, f.serial, mbe_param_version(e, &f));
 }
 
 static void check_bitmap(struct fsck *k)
@@ -299,6 +354,22 @@ static void check_seats(struct fsck *k, uint32_t index, uint32_t ranks)
 	}
 }
 
+/* Its pages for collectives. */
+static void check_pages(struct fsck *k, uint32_t index, uint32_t ranks)
+{
+	uint64_t word = MBE_LOAD(&k->e->groups[index].coll);
+	struct mbe_coll_pages at;
+	uint32_t end;
+
+	if (!word)
+		return;
+	if (!mbe_coll_place(k->e, word, ranks, &at))
+		found(k, "group %u: its pages for collectives are not in their area", index);
+	else if (mbe_coll_overlap(k->e, index, (uint32_t)(word >> MEMBOX_COLL_FIRST_SHIFT),
+				  (uint32_t)(word >> MEMBOX_COLL_PAGES_SHIFT & MEMBOX_COLL_PAGES), &end))
+		found(k, "group %u: its pages for collectives overlap another's", index);
+}
+
 static void check_groups(struct fsck *k)
 {
 	const struct mbe *e = k->e;
@@ -315,8 +386,10 @@ static void check_groups(struct fsck *k)
 		why = mbe_group_check(word, &f);
 		if (why)
 			found(k, "group %u: %s", i, why);
-		else
+		else {
 			check_seats(k, i, f.ranks);
+			check_pages(k, i, f.ranks);
+		}
 	}
 }
 

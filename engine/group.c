@@ -60,8 +60,7 @@ static uint64_t my_seat(const struct mbe *e, unsigned int context)
 	       (uint64_t)e->port << MEMBOX_SEAT_PORT_SHIFT | MEMBOX_SEAT_LIVE;
 }
 
-/* The seat that a context has in a group, NO_SEAT: none. */
-static unsigned int find_seat(const struct mbe *e, uint32_t index, unsigned int context)
+unsigned int mbe_group_seat(const struct mbe *e, uint32_t index, unsigned int context)
 {
 	const struct membox_fmt_group *g = &e->groups[index];
 	uint64_t mine = my_seat(e, context);
@@ -136,7 +135,7 @@ uint16_t mbe_group_bury(struct mbe *e, uint32_t port, unsigned int context)
 
 /* ---- finding, making ---- */
 
-static uint32_t handle_of(uint32_t index, uint64_t serial)
+uint32_t mbe_group_handle(uint32_t index, uint64_t serial)
 {
 	return (uint32_t)(serial & 0xffff) << 16 | (index + 1);
 }
@@ -149,8 +148,8 @@ uint16_t mbe_group_find(struct mbe *e, unsigned int context, uint32_t handle, ui
 	if (*index >= e->geo.groups)
 		return MEMBOX_ST_BAD_GROUP;
 	word = MBE_LOAD(&e->groups[*index].word);
-	if (!word || handle_of(*index, word >> WORD_SERIAL_SHIFT) != handle ||
-	    find_seat(e, *index, context) == NO_SEAT)
+	if (!word || mbe_group_handle(*index, word >> WORD_SERIAL_SHIFT) != handle ||
+	    mbe_group_seat(e, *index, context) == NO_SEAT)
 		return MEMBOX_ST_BAD_GROUP;
 	return MEMBOX_ST_OK;
 }
@@ -195,6 +194,7 @@ static uint16_t make(struct mbe *e, const struct membox_group_args *a, uint32_t 
 	f->crc = mbe_crc32c(0, f, sizeof(*f));
 	memcpy(&g->fixed, f, sizeof(*f));
 	memset(g->seat, 0, sizeof(g->seat));
+	MBE_STORE(&g->coll, 0);
 	MBE_STORE(&g->epoch, 1);
 	MBE_STEP(e, "group: filled");
 	MBE_STORE(&g->word, f->serial << WORD_SERIAL_SHIFT | 1);
@@ -253,7 +253,7 @@ static void answer(const struct mbe *e, uint32_t index, const struct membox_fmt_
 	const struct membox_fmt_group *g = &e->groups[index];
 	unsigned int i;
 
-	a->group = handle_of(index, f->serial);
+	a->group = mbe_group_handle(index, f->serial);
 	a->ranks = f->ranks;
 	a->rank = (int)rank;
 	a->epoch = (uint32_t)MBE_LOAD(&g->epoch);
@@ -286,7 +286,7 @@ uint16_t mbe_group_join(struct mbe *e, unsigned int context, struct membox_group
 		status = check_member(a, &f);
 	if (status)
 		return status;
-	rank = find_seat(e, index, context);
+	rank = mbe_group_seat(e, index, context);
 	if (rank != NO_SEAT) { /* said twice: the same seat, and no other beside it */
 		if (a->rank >= 0 && (unsigned int)a->rank != rank)
 			return MEMBOX_ST_BAD_RANK;
@@ -312,7 +312,10 @@ uint16_t mbe_group_leave(struct mbe *e, unsigned int context, struct membox_grou
 
 	if (status)
 		return status;
-	vacate(e, index, find_seat(e, index, context), MEMBOX_SEAT_FREE);
+	if (!mbe_coll_leave(e, index, context, false))
+		return MEMBOX_ST_BUSY;
+	vacate(e, index, mbe_group_seat(e, index, context), MEMBOX_SEAT_FREE);
+	mbe_coll_leave(e, index, context, true);
 	membership_changed(e, index);
 	return MEMBOX_ST_OK;
 }
@@ -329,7 +332,7 @@ uint16_t mbe_group_info(struct mbe *e, unsigned int context, struct membox_group
 	if (status)
 		return status;
 	mbe_name_copy(a->name, f.name);
-	answer(e, index, &f, find_seat(e, index, context), a);
+	answer(e, index, &f, mbe_group_seat(e, index, context), a);
 	return MEMBOX_ST_OK;
 }
 

@@ -89,7 +89,7 @@ uint16_t mbe_operand_get(struct mbe *e, unsigned int context, uint32_t handle, s
 	uint64_t word;
 
 	if (mbe_stopped(e))
-		return e->forgotten ? MEMBOX_ST_GONE : MEMBOX_ST_CORRUPT;
+		return e->forgotten || e->away ? MEMBOX_ST_GONE : MEMBOX_ST_CORRUPT;
 	if (!mbe_context_open(e, context))
 		return MEMBOX_ST_BAD_CONTEXT;
 	if (slot >= e->geo.handles)
@@ -149,19 +149,37 @@ static uint16_t find_slot(struct mbe *e, uint32_t *slot)
 	return MEMBOX_ST_TABLE_FULL;
 }
 
+void mbe_ref_fill(struct mbe *e, uint32_t slot, unsigned int context, uint32_t index,
+		  const struct membox_fmt_param_fixed *f, uint32_t rights, enum mbe_ref_state state)
+{
+	struct mbe_ref *r = &e->refs[slot];
+
+	r->param = index;
+	r->serial = f->serial;
+	r->data = e->map + f->offset;
+	r->bytes = f->bytes;
+	r->ver = mbe_param_version(e, f);
+	r->attrs = f->attrs;
+	r->type = (uint8_t)f->type;
+	MBE_STORE(&r->word, make_word(e->ref_gen[slot], context, rights, state));
+}
+
+void mbe_ref_zombie(struct mbe *e, uint32_t slot, unsigned int context)
+{
+	MBE_STORE(&e->refs[slot].word, make_word(e->ref_gen[slot], context, 0, MBE_REF_ZOMBIE));
+}
+
 uint16_t mbe_ref_open(struct mbe *e, unsigned int context, uint32_t index,
 		      const struct membox_fmt_param_fixed *f, uint32_t rights,
 		      enum mbe_ref_state state, uint32_t *slot)
 {
 	uint16_t status = find_slot(e, slot);
 	struct membox_fmt_handle *h;
-	struct mbe_ref *r;
 	uint64_t word;
 
 	if (status)
 		return status;
 	h = &e->handles[*slot];
-	r = &e->refs[*slot];
 	h->param = index;
 	h->serial = f->serial;
 	MBE_STEP(e, "open: slot filled");
@@ -172,14 +190,7 @@ uint16_t mbe_ref_open(struct mbe *e, unsigned int context, uint32_t index,
 	       (state == MBE_REF_HOLD ? MEMBOX_HANDLE_HOLD : MEMBOX_HANDLE_OPEN);
 	MBE_STORE(&h->word, word);
 	MBE_STEP(e, "open: slot stored");
-	r->param = index;
-	r->serial = f->serial;
-	r->data = e->map + f->offset;
-	r->bytes = f->bytes;
-	r->ver = mbe_param_version(e, f);
-	r->attrs = f->attrs;
-	r->type = (uint8_t)f->type;
-	MBE_STORE(&r->word, make_word(e->ref_gen[*slot], context, rights, state));
+	mbe_ref_fill(e, *slot, context, index, f, rights, state);
 	return MEMBOX_ST_OK;
 }
 
@@ -307,4 +318,33 @@ void mbe_extent_put(struct mbe *e, const struct mbe_extent *x)
 	}
 	mbe_table_unlock(e);
 	mbe_zero_pending(e);
+}
+
+bool mbe_extent_find(struct mbe *e, uint32_t param, uint64_t serial, struct mbe_extent *out)
+{
+	struct membox_fmt_param_fixed f;
+	uint64_t word = 0;
+	uint32_t i;
+
+	if (param >= e->geo.params || mbe_table_lock(e))
+		return false;
+	for (i = 0; i < e->geo.handles && !word; i++) {
+		const struct mbe_ref *r = &e->refs[i];
+
+		if ((MBE_LOAD(&r->word) & WORD_STATE) != MBE_REF_HOLD || r->param != param ||
+		    r->serial != serial || mbe_param_load(e, param, &f, &word) || !word)
+			continue;
+		*out = (struct mbe_extent){
+			.offset = f.offset, .length = f.extent, .rights = mbe_ref_rights(r),
+			.param = param, .serial = serial,
+		};
+	}
+	mbe_table_unlock(e);
+	return word != 0;
+}
+
+bool mbe_extent_revoked(const struct mbe *e, const struct mbe_extent *x)
+{
+	return MBE_LOAD(&e->params[x->param].word) ==
+	       (x->serial << MEMBOX_PST_SERIAL_SHIFT | MEMBOX_PST_REVOKED);
 }

@@ -12,6 +12,15 @@ void mbe_host_open(struct mbe_host *h, const struct iovec *v, unsigned int n)
 	h->v = v;
 	h->end = v + n;
 	h->at = 0;
+	h->stream = false;
+}
+
+static void copy(const struct mbe_host *h, void *to, const void *from, size_t bytes)
+{
+	if (h->stream)
+		mbe_copy_stream(to, from, bytes);
+	else
+		memcpy(to, from, bytes);
 }
 
 size_t mbe_host_piece(struct mbe_host *h, size_t max, uint8_t **piece)
@@ -40,7 +49,7 @@ void mbe_host_get(struct mbe_host *h, void *to, size_t bytes)
 	size_t n;
 
 	while (bytes && (n = mbe_host_piece(h, bytes, &piece)) != 0) {
-		memcpy(d, piece, n);
+		copy(h, d, piece, n);
 		mbe_host_advance(h, n);
 		d += n;
 		bytes -= n;
@@ -54,7 +63,7 @@ void mbe_host_put(struct mbe_host *h, const void *from, size_t bytes)
 	size_t n;
 
 	while (bytes && (n = mbe_host_piece(h, bytes, &piece)) != 0) {
-		memcpy(piece, s, n);
+		copy(h, piece, s, n);
 		mbe_host_advance(h, n);
 		s += n;
 		bytes -= n;

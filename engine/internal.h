@@ -109,7 +109,7 @@ struct mbe {
 	struct mbe_attach_opts opts;
 	uint64_t caps;
 	bool rdonly; /* of opts, or because of unknown read-only features */
-	bool looking; /* nothing is executed: the box was stopped, or this is a forked child */
+	bool looking; /* nothing is executed: the box was stopped, we are away, or a forked child */
 
 	/* Areas. Those with an index are arrays as long as geo says. */
 	const struct membox_fmt_super *super;
@@ -133,6 +133,7 @@ struct mbe {
 	int lock_fd; /* a description of its own: holds the port's byte */
 	uint64_t boot_id[2], pid_ns; /* of this process */
 	bool forgotten; /* in a forked child: the box is not ours */
+	bool away; /* the port is suspended, or not resumed yet: not ours */
 	struct mbe *next; /* engines of this process, for fork */
 
 	pthread_mutex_t recover_mutex; /* one recovery at a time in this process */
@@ -149,7 +150,8 @@ struct mbe {
 	uint32_t *subs;		     /* [handles]: slots of refs that are subscribed */
 	uint32_t nsubs;
 	struct mbe_waiter *waiting;  /* [waiters] */
-	uint32_t waiter_hint;
+	uint32_t waiter_hint, nwaiting;
+	uint64_t revoked_seen;	     /* state->revocations when revoked() was last called; atomic */
 	uint64_t mail_told;	     /* sequence number up to which event() was called */
 	uint64_t poll_at;	     /* clock: next look for dead ports; atomic */
 
@@ -225,7 +227,7 @@ void mbe_changed(struct mbe *e, const struct mbe_operand *op);
 /*
  * Registers a waiter of this port, so that changes wake it; after it returns OK
  * look once more before sleeping. TABLE_FULL when the port's waiters are used
- * up. *waiter goes to mbe_watch_del, before the operand is put.
+ * up, QUOTA when it may have no more. *waiter goes to mbe_watch_del, before the operand is put.
  */
 uint16_t mbe_watch_add(struct mbe *e, unsigned int context, const struct mbe_operand *op,
 		       uint32_t *waiter);
@@ -303,7 +305,8 @@ void mbe_exec_fini(struct mbe *e);
  */
 void mbe_exec_recover(struct mbe *e, uint32_t port);
 
-/* GET_OUTCOMES of an open context. */
+/* GET_OUTCOMES of a context that is open, or that a reset ended: is it one of these? */
+bool mbe_outcomes_asked(const struct mbe *e, unsigned int context);
 uint16_t mbe_exec_outcomes(struct mbe *e, unsigned int context, struct membox_outcomes *out);
 
 /* ---- checksums and hashes: crc32c.c, blake2s.c, siphash.c ---- */

@@ -17,6 +17,9 @@
 
 #include "version.h"
 
+/* Old bytes are kept and changed in pieces that stay in the cache meanwhile. */
+#define MBE_PIECE 8192ULL
+
 static inline void in_order(void)
 {
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
@@ -59,6 +62,26 @@ static void give_writer(struct mbe_exec *x, unsigned int bit)
 	}
 }
 
+bool mbe_writer_try(struct mbe_run *run)
+{
+	int bit;
+
+	if (MBE_LOAD(&run->op[0].ver->repair))
+		return false;
+	bit = take_bit(run->e->exec);
+	if (bit < 0)
+		return false;
+	run->writer = (unsigned int)bit;
+	run->seized = true;
+	return true;
+}
+
+void mbe_writer_give(struct mbe_run *run)
+{
+	run->seized = false;
+	give_writer(run->e->exec, run->writer);
+}
+
 static void set_state(struct mbe_run *run, enum membox_fmt_undo_state state, uint64_t progress)
 {
 	in_order();
@@ -73,7 +96,8 @@ void mbe_write_begin(struct mbe_run *run)
 	const struct mbe_operand *op = &run->op[0];
 	struct membox_fmt_undo *u;
 
-	run->writer = take_writer(e->exec);
+	if (!run->seized)
+		run->writer = take_writer(e->exec);
 	u = (void *)(e->undos + run->writer * e->geo.undo_bytes);
 	run->undo = u;
 	run->undo_seq = (uint32_t)(MBE_LOAD(&u->word) >> MEMBOX_UNDO_SEQ_SHIFT) + 1;
@@ -88,7 +112,8 @@ void mbe_write_begin(struct mbe_run *run)
 	u->context = run->p->context;
 	u->context_gen = mbe_context_gen(e, run->p->context);
 	u->packet = *run->p;
-	mbe_version_await(e, op->ver);
+	if (!run->seized)
+		mbe_version_await(e, op->ver);
 	set_state(run, MEMBOX_UNDO_BEGIN, 0);
 	MBE_STEP(e, "write:announced");
 	mbe_version_begin(op->ver);
@@ -113,25 +138,37 @@ void mbe_write_end(struct mbe_run *run)
 	MBE_STEP(e, "write:told");
 }
 
-void mbe_undo_open(struct mbe_run *run, uint64_t at, uint64_t bytes)
+/* Keeps the old bytes of one more piece of the stripe, which begins at `first`. */
+static void save(struct mbe_run *run, uint64_t first, uint64_t at, uint64_t bytes)
 {
 	struct membox_fmt_undo *u = run->undo;
 
-	if (run->cmd)
-		run->cmd->changed = true;
-	if (run->journal) {
-		memcpy((uint8_t *)u + MEMBOX_FMT_PAGE, run->dst + at, bytes);
-		u->offset = (uint64_t)(run->dst + at - run->e->map);
-		u->bytes = bytes;
-		MBE_STEP(run->e, "stripe:saved");
-		set_state(run, MEMBOX_UNDO_OPEN, at);
-	}
-	MBE_STEP(run->e, "stripe:open");
+	memcpy((uint8_t *)u + MEMBOX_FMT_PAGE + (at - first), run->dst + at, bytes);
+	in_order();
+	MBE_STORE(&u->bytes, at - first + bytes);
+	in_order();
+	MBE_STEP(run->e, "stripe:saved");
 }
 
-void mbe_undo_close(struct mbe_run *run, uint64_t at, uint64_t bytes)
+void mbe_undo_change(struct mbe_run *run, uint64_t at, uint64_t bytes, mbe_stretch_fn *fn)
 {
-	MBE_STEP(run->e, "stripe:changed");
+	uint64_t done, n;
+
+	if (run->cmd)
+		run->cmd->changed = true;
+	for (done = 0; done < bytes; done += n) {
+		n = run->journal && bytes - done > MBE_PIECE ? MBE_PIECE : bytes - done;
+		if (run->journal) {
+			save(run, at, at + done, n);
+			if (!done) {
+				run->undo->offset = (uint64_t)(run->dst + at - run->e->map);
+				set_state(run, MEMBOX_UNDO_OPEN, at);
+			}
+		}
+		MBE_STEP(run->e, "stripe:open");
+		fn(run, at + done, n);
+		MBE_STEP(run->e, "stripe:changed");
+	}
 	set_state(run, MEMBOX_UNDO_ACTIVE, at + bytes);
 	MBE_STEP(run->e, "stripe:closed");
 }

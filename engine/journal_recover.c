@@ -26,6 +26,7 @@
 struct record {
 	struct membox_fmt_undo *u;
 	struct membox_fmt_undo head;
+	uint32_t index; /* among the port's */
 	enum membox_fmt_undo_state state;
 	uint64_t progress;
 	struct membox_fmt_version *ver;
@@ -72,6 +73,7 @@ static bool load_record(struct mbe *e, uint32_t port, uint32_t index, struct rec
 	uint32_t detail;
 
 	r->u = (void *)(records + index * e->geo.undo_bytes);
+	r->index = index;
 	word = MBE_LOAD(&r->u->word);
 	r->state = word & MEMBOX_UNDO_STATE;
 	r->progress = word >> MEMBOX_UNDO_PROGRESS_SHIFT & MEMBOX_UNDO_PROGRESS;
@@ -212,9 +214,7 @@ static void roll_forward(struct mbe *e, uint32_t port, struct record *r)
 			n = run.bytes - run.done;
 		if (!lock_in_name(e, word, name))
 			break;
-		mbe_undo_open(&run, run.done, n);
-		fn(&run, run.done, n);
-		mbe_undo_close(&run, run.done, n);
+		mbe_undo_change(&run, run.done, n, fn);
 		mbe_unlock_word(e, word);
 		run.done += n;
 	}
@@ -230,6 +230,7 @@ static void settle(struct mbe *e, uint32_t port, struct record *r)
 		.status = MEMBOX_ST_OWNER_DEAD,
 		.command = (uint64_t)r->head.generation << 32 |
 			   r->head.word >> MEMBOX_UNDO_SEQ_SHIFT,
+		.writer = r->index + 1ULL,
 	};
 	bool journal = r->ver &&
 		!(MBE_PEEK(&e->params[r->head.param].fixed.attrs) & MEMBOX_PARAM_NOJOURNAL);
@@ -247,7 +248,7 @@ static void settle(struct mbe *e, uint32_t port, struct record *r)
 	MBE_STEP(e, "recover:torn");
 	what.word = (uint64_t)(r->head.context_gen & 0xffff) << 16 |
 		    (uint64_t)(r->head.context & 0xff) << 8 | 1;
-	if (!mbe_outcome_known(e, port, what.command, what.user_data))
+	if (!mbe_outcome_known(e, port, &what))
 		mbe_outcome_add(e, port, mbe_outcome_next(e, port), &what);
 	MBE_STEP(e, "recover:outcome");
 	if (r->ver) {

@@ -154,7 +154,7 @@ uint16_t mbe_table_lock(struct mbe *e)
 	uint16_t status;
 
 	pthread_mutex_lock(&e->table_mutex);
-	status = e->forgotten ? MEMBOX_ST_GONE : lock_table_word(e, &was_dead);
+	status = e->forgotten || e->away ? MEMBOX_ST_GONE : lock_table_word(e, &was_dead);
 	if (status == MEMBOX_ST_CORRUPT)
 		mbe_stop(e);
 	if (status) {

@@ -50,15 +50,19 @@ uint16_t mbe_op_read(struct mbe_run *run)
 	uint16_t media = cut_operand(run, 0), status;
 
 	run->version = MBE_LOAD(&run->op[0].ver->finished);
+	run->host.stream = run->bytes >= MBE_STREAM_BYTES;
 	status = mbe_stripes(run, stretch_read);
 	count_read(run, run->done);
 	return status ? status : media;
 }
 
+/* What is journalled was read just before it is overwritten: it is in the cache anyhow. */
 uint16_t mbe_op_write(struct mbe_run *run)
 {
 	uint16_t media = cut_operand(run, 0), status;
 
+	run->host.stream = run->bytes >= MBE_STREAM_BYTES &&
+			   run->op[0].attrs & MEMBOX_PARAM_NOJOURNAL;
 	status = mbe_change(run, stretch_write);
 	mbe_count(run->e, MEMBOX_CTR_TO_DEVICE, run->done);
 	mbe_count(run->e, MEMBOX_CTR_COMMON_WRITE, run->done);

@@ -35,26 +35,40 @@ void mbe_outcome_add(struct mbe *e, uint32_t port, uint32_t seq,
 	MBE_STORE(&o->outcome, what->outcome);
 	MBE_STORE(&o->status, what->status);
 	MBE_STORE(&o->command, what->command);
+	MBE_STORE(&o->writer, what->writer);
 	MBE_STORE(&o->word, (uint64_t)seq << SEQ_SHIFT | what->word);
 }
 
-bool mbe_outcome_known(struct mbe *e, uint32_t port, uint64_t command, uint64_t user_data)
+bool mbe_outcome_known(struct mbe *e, uint32_t port, const struct membox_fmt_outcome *what)
 {
 	const struct membox_fmt_outcome *o = mbe_area_of(e, MEMBOX_AREA_OUTCOMES, port);
 
 	for (uint32_t i = 0; i < e->geo.outcomes; i++)
-		if (MBE_LOAD(&o[i].word) && MBE_PEEK(&o[i].command) == command &&
-		    MBE_PEEK(&o[i].user_data) == user_data)
+		if (MBE_LOAD(&o[i].word) && MBE_PEEK(&o[i].command) == what->command &&
+		    MBE_PEEK(&o[i].writer) == what->writer)
 			return true;
 	return false;
+}
+
+/* Generation of an open context, or of one that a reset ended; 0: neither. */
+static uint32_t generation_of(const struct mbe *e, unsigned int context)
+{
+	uint64_t word = context < MEMBOX_MAX_CONTEXTS ? MBE_LOAD(&e->contexts[context].word) : 0;
+
+	return word & (MEMBOX_CONTEXT_OPEN | MEMBOX_CONTEXT_RESET) ? (uint32_t)(word >> 32) : 0;
+}
+
+bool mbe_outcomes_asked(const struct mbe *e, unsigned int context)
+{
+	return generation_of(e, context) != 0;
 }
 
 uint16_t mbe_exec_outcomes(struct mbe *e, unsigned int context, struct membox_outcomes *out)
 {
 	const struct membox_fmt_outcome *o = e->outcomes;
-	uint64_t mine = (uint64_t)(mbe_context_gen(e, context) & 0xffff) << 16 |
+	uint64_t mine = (uint64_t)(generation_of(e, context) & 0xffff) << 16 |
 			(uint64_t)context << 8 | 1;
-	uint32_t next = mbe_outcome_next(e, e->port);
+	uint32_t next = mbe_outcome_next(e, e->port), skip = out->count;
 
 	out->count = 0;
 	/* oldest first: the ring from where the next one would stand */
@@ -65,6 +79,10 @@ uint16_t mbe_exec_outcomes(struct mbe *e, unsigned int context, struct membox_ou
 
 		if ((word & CONTEXT_BITS) != mine)
 			continue;
+		if (skip) {
+			skip--;
+			continue;
+		}
 		entry->user_data = MBE_LOAD(&at->user_data); /* acquire: not after the word */
 		entry->torn_at = MBE_LOAD(&at->torn_at);
 		entry->outcome = MBE_LOAD(&at->outcome);

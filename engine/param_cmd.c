@@ -228,7 +228,13 @@ uint16_t mbe_param_revoke(struct mbe *e, unsigned int context, struct membox_par
 	if (e->rdonly || !e->opts.is_operator)
 		return MEMBOX_ST_DENIED;
 	status = mbe_param_find(e, a->name, &index, &f);
-	return status ? status : mbe_param_unlink(e, index, MEMBOX_PST_REVOKED);
+	if (!status)
+		status = mbe_param_unlink(e, index, MEMBOX_PST_REVOKED);
+	if (!status) {
+		__atomic_fetch_add(&e->state->revocations, 1, __ATOMIC_SEQ_CST);
+		mbe_wake_all(e);
+	}
+	return status;
 }
 
 /* ---- looking ---- */

@@ -256,7 +256,7 @@ static void drop_references(struct mbe *e, uint32_t port)
 		MBE_STEP(e, "recover: handle dropped");
 	}
 	for (i = 0; i < MEMBOX_MAX_CONTEXTS; i++)
-		MBE_STORE(&contexts[i].word, MBE_LOAD(&contexts[i].word) & ~1ULL);
+		MBE_STORE(&contexts[i].word, MBE_LOAD(&contexts[i].word) & ~0xffffffffULL);
 }
 
 /* All that a dead owner left in the tables. Whoever calls has the port's recovery. */
@@ -403,6 +403,6 @@ uint64_t mbe_counter(const struct mbe *e, unsigned int counter)
 
 void mbe_count(struct mbe *e, unsigned int counter, uint64_t n)
 {
-	if (counter < MEMBOX_NR_COUNTERS)
+	if (counter < MEMBOX_NR_COUNTERS && !e->away)
 		__atomic_fetch_add(&e->self->counter[counter], n, __ATOMIC_RELAXED);
 }

@@ -115,6 +115,7 @@ bool mbe_queue_enter(struct mbe_queue *q, struct mbe_cmd *cmd)
 	cmd->abort = 0;
 	cmd->until = 0;
 	cmd->changed = false;
+	cmd->coll = NULL;
 	cmd->state = MBE_CMD_READY;
 	cmd->c = (struct membox_completion){ 0 };
 	pthread_mutex_lock(&priv->lock);
@@ -183,6 +184,12 @@ static void tell_outcome(struct mbe *e, const struct mbe_cmd *cmd)
 			__atomic_fetch_add(&e->exec->outcome_seq, 1, __ATOMIC_RELAXED), &what);
 }
 
+void mbe_outcome_keep(struct mbe *e, const struct mbe_cmd *cmd)
+{
+	if (!mbe_abort_asked(cmd) && mbe_context_open(e, cmd->p.context))
+		tell_outcome(e, cmd);
+}
+
 void mbe_complete(struct mbe *e, struct mbe_cmd *cmd)
 {
 	struct mbe_queue *q = cmd->queue;
@@ -193,12 +200,14 @@ void mbe_complete(struct mbe *e, struct mbe_cmd *cmd)
 	cmd->c.user_data = cmd->p.user_data;
 	cmd->c.cid = cmd->p.cid;
 	cmd->c.end = mbe_clock(e);
-	mbe_count(e, MEMBOX_CTR_OPERATIONS, 1);
-	if (cmd->c.status)
-		mbe_count(e, MEMBOX_CTR_ERRORS, 1);
 	leave(cmd);
-	if (mbe_abort_asked(cmd))
-		tell_outcome(e, cmd);
+	if (cmd->c.status != MEMBOX_ST_AGAIN) { /* which is: withdrawn */
+		mbe_count(e, MEMBOX_CTR_OPERATIONS, 1);
+		if (cmd->c.status)
+			mbe_count(e, MEMBOX_CTR_ERRORS, 1);
+		if (mbe_abort_asked(cmd))
+			tell_outcome(e, cmd);
+	}
 	c = cmd->c;
 	cmd->done(cmd, &c);
 	next = ended(q->priv, seq);
@@ -216,14 +225,17 @@ static void end_early(struct mbe *e, struct mbe_cmd *cmd, bool waiting)
 
 /*
  * Asks one command to end. With both locks held. Those that can be completed at
- * once are put on *held or *waits; a running one looks by itself.
+ * once are put on *others or *waits, collectives, whose other ranks are to be told, on
+ * *colls; a running one looks by itself.
  */
 static void ask(struct mbe_queue_priv *priv, struct mbe_cmd *cmd, uint16_t status,
-		struct mbe_cmd **others, struct mbe_cmd **waits)
+		struct mbe_cmd **others, struct mbe_cmd **waits, struct mbe_cmd **colls)
 {
 	uint32_t none = 0;
 	struct mbe_cmd **to = others;
 
+	if (status == MEMBOX_ST_AGAIN && !mbe_cmd_can_move(cmd))
+		return; /* others count on what it has done */
 	__atomic_compare_exchange_n(&cmd->abort, &none, status, false, __ATOMIC_RELAXED,
 				    __ATOMIC_RELAXED);
 	switch (__atomic_load_n(&cmd->state, __ATOMIC_RELAXED)) {
@@ -245,6 +257,11 @@ static void ask(struct mbe_queue_priv *priv, struct mbe_cmd *cmd, uint16_t statu
 		mbe_unpark(cmd);
 		cmd->c.status = status;
 		break;
+	case MBE_CMD_COLL:
+		mbe_coll_unpark(cmd);
+		mbe_unpark(cmd);
+		to = colls;
+		break;
 	case MBE_CMD_DELAYED:
 		mbe_unpark(cmd); /* it is done: with what it was done */
 		break;
@@ -259,7 +276,7 @@ unsigned int mbe_abort(struct mbe *e, struct mbe_queue *q,
 		       bool (*match)(const struct mbe_cmd *cmd, void *arg), void *arg,
 		       uint16_t status)
 {
-	struct mbe_cmd *others = NULL, *waits = NULL, *cmd;
+	struct mbe_cmd *others = NULL, *waits = NULL, *colls = NULL, *cmd;
 	struct mbe_queue_priv *priv;
 	unsigned int found = 0;
 
@@ -274,7 +291,7 @@ unsigned int mbe_abort(struct mbe *e, struct mbe_queue *q,
 			if (!match(cmd, arg))
 				continue;
 			found++;
-			ask(priv, cmd, status, &others, &waits);
+			ask(priv, cmd, status, &others, &waits, &colls);
 		}
 		pthread_mutex_unlock(&priv->lock);
 	}
@@ -283,11 +300,44 @@ unsigned int mbe_abort(struct mbe *e, struct mbe_queue *q,
 		waits = cmd->pnext;
 		end_early(e, cmd, true);
 	}
+	while ((cmd = colls)) {
+		colls = cmd->pnext;
+		cmd->pnext = NULL;
+		mbe_coll_resume(e, cmd); /* it finds what was asked of it */
+	}
 	while ((cmd = others)) {
 		others = cmd->pnext;
 		end_early(e, cmd, false);
 	}
 	return found;
+}
+
+unsigned int mbe_withdraw(struct mbe *e, struct mbe_queue *q,
+			  bool (*match)(const struct mbe_cmd *cmd, void *arg), void *arg)
+{
+	return mbe_abort(e, q, match, arg, MEMBOX_ST_AGAIN);
+}
+
+bool mbe_cmd_can_move(const struct mbe_cmd *cmd)
+{
+	switch (__atomic_load_n(&cmd->state, __ATOMIC_RELAXED)) {
+	case MBE_CMD_HELD:
+	case MBE_CMD_WAITING:
+	case MBE_CMD_AGAIN:
+		return true;
+	default:
+		return false;
+	}
+}
+
+uint64_t mbe_cmd_number(const struct mbe_cmd *cmd)
+{
+	return cmd->seq;
+}
+
+uint64_t mbe_cmd_until(const struct mbe_cmd *cmd)
+{
+	return __atomic_load_n(&cmd->state, __ATOMIC_RELAXED) == MBE_CMD_WAITING ? cmd->deadline : 0;
 }
 
 static bool is_victim(const struct mbe_cmd *cmd, void *arg)

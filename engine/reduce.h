@@ -40,6 +40,13 @@ struct mbe_source {
 void mbe_wsum(uint8_t dt, uint8_t st, void *d, const struct mbe_source *terms,
 	      unsigned int nterms, size_t first, size_t n);
 
+/*
+ * d[i] = ((s0[i] (red) s1[i]) (red) s2[i]) ..., in the accumulator's type, stored once.
+ * Sources are aligned to their elements; one may be the very range of d.
+ */
+void mbe_fold(uint8_t dt, uint8_t st, uint8_t red, void *d, const void *const *sources,
+	      unsigned int nsources, size_t n);
+
 /* n elements of `bytes` bytes get the low bytes of value. */
 void mbe_fill(void *d, unsigned int bytes, uint64_t value, size_t n);
 

@@ -70,14 +70,13 @@ uint16_t mbe_stripes(struct mbe_run *run, mbe_stretch_fn *fn)
 			return status;
 		if (n > run->bytes - at)
 			n = run->bytes - at;
-		status = mbe_stripe_lock(e, word, run->cmd);
+		status = run->stripe ? MEMBOX_ST_OK : mbe_stripe_lock(e, word, run->cmd);
 		if (status)
 			return status;
 		if (run->undo)
-			mbe_undo_open(run, at, n);
-		fn(run, at, n);
-		if (run->undo)
-			mbe_undo_close(run, at, n);
+			mbe_undo_change(run, at, n, fn);
+		else
+			fn(run, at, n);
 		mbe_unlock_word(e, word);
 		run->done += n;
 	}

@@ -29,7 +29,7 @@ static const struct {
 	[MEMBOX_AREA_WAITERS] = {sizeof(uint64_t), true},
 	[MEMBOX_AREA_OUTCOMES] = {sizeof(struct membox_fmt_outcome), true},
 	[MEMBOX_AREA_UNDO] = {sizeof(struct membox_fmt_undo) + MEMBOX_FMT_STRIPE, true},
-	[MEMBOX_AREA_COLL] = {1, false},
+	[MEMBOX_AREA_COLL] = {MEMBOX_FMT_PAGE, false},
 	[MEMBOX_AREA_JOURNAL] = {1, false},
 	[MEMBOX_AREA_DATA] = {1, false},
 };

@@ -32,6 +32,7 @@ void mbe_areas_set(struct mbe *e); /* after map, geo and port are there */
 enum { MBE_BYTE_FORMAT = 0 }; /* write lock: formatting; read lock: attaching */
 uint64_t mbe_port_byte(const struct mbe_geometry *g, uint32_t port); /* owner's; + 1: recovery's */
 int mbe_byte_lock(int fd, uint64_t byte, bool shared); /* 0, -EAGAIN held, -errno */
+int mbe_byte_wait(int fd, uint64_t byte, bool shared); /* the same, of what is held for a moment only */
 void mbe_byte_unlock(int fd, uint64_t byte);
 bool mbe_byte_held(int fd, uint64_t byte); /* by another description */
 
@@ -39,6 +40,7 @@ void mbe_identity_set(struct mbe *e); /* who we are, into our port's record */
 /* Recovers our own port's leftovers, right after its byte was taken. A status. */
 uint16_t mbe_port_take(struct mbe *e);
 void mbe_port_leave(struct mbe *e);
+uint16_t mbe_port_evict(struct mbe *e, uint32_t port); /* a SUSPENDED one goes, with all it has */
 /* Recovers dead ports, at most once an interval (0: now): were there any? No lock held. */
 bool mbe_poll_ports(struct mbe *e, uint64_t interval);
 void mbe_wake_all(struct mbe *e); /* all live ports */
@@ -120,6 +122,10 @@ uint16_t mbe_ref_zombify(struct mbe *e, unsigned int context, uint32_t index);
 /* Closes all handles of a context (-1U: of all); also holds if told so. */
 uint16_t mbe_ref_close_all(struct mbe *e, unsigned int context, bool holds);
 uint32_t mbe_ref_number(const struct mbe *e, uint32_t slot);
+/* The copy in memory of a slot; of one whose parameter its context destroyed. */
+void mbe_ref_fill(struct mbe *e, uint32_t slot, unsigned int context, uint32_t index,
+		  const struct membox_fmt_param_fixed *f, uint32_t rights, enum mbe_ref_state state);
+void mbe_ref_zombie(struct mbe *e, uint32_t slot, unsigned int context);
 static inline uint32_t mbe_ref_rights(const struct mbe_ref *r)
 {
 	return (uint32_t)(r->word >> 8) & 0xff;
@@ -130,6 +136,8 @@ static inline uint32_t mbe_ref_rights(const struct mbe_ref *r)
 void mbe_watch_param(struct mbe *e, uint32_t index, struct membox_fmt_version *ver);
 void mbe_unwatch_param(struct mbe *e, uint32_t index, struct membox_fmt_version *ver);
 void mbe_subscribe(struct mbe *e, uint32_t slot, bool on); /* locked */
+/* A slot that the box says is subscribed, and the version of which it was told. */
+void mbe_subscribed(struct mbe *e, uint32_t slot, uint64_t told);
 
 /* ---- context.c, locked ---- */
 
@@ -151,6 +159,16 @@ void mbe_mail_announce(struct mbe *e, uint64_t contexts[MEMBOX_MAX_CONTEXTS / 64
 
 uint16_t mbe_group_load(struct mbe *e, uint32_t index, struct membox_fmt_group_fixed *f, uint64_t *word);
 const char *mbe_group_check(uint64_t word, const struct membox_fmt_group_fixed *f);
+uint32_t mbe_group_handle(uint32_t index, uint64_t serial);
+/* The rank that a context has in a group, MEMBOX_MAX_RANKS: none. */
+unsigned int mbe_group_seat(const struct mbe *e, uint32_t index, unsigned int context);
+/*
+ * A context is about to leave its seat, or has left it: no collective begins between.
+ * False: some are on their way. coll_seat.c
+ */
+bool mbe_coll_leave(struct mbe *e, uint32_t group, unsigned int context, bool left);
+/* Do pages of the area of collectives belong to another group? *end: where those end. */
+bool mbe_coll_overlap(const struct mbe *e, uint32_t index, uint32_t first, uint32_t pages, uint32_t *end);
 /* Seats of a port (context -1U: of all its contexts) become DEAD. */
 uint16_t mbe_group_bury(struct mbe *e, uint32_t port, unsigned int context);
 /* Index of the group in which a context's handle names a seat of its own; BAD_GROUP. */

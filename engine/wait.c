@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * wait.c - what waits without a thread: WAIT until a word or a version compares
- * true, a SNAPSHOT between two tries, and completions that are delayed. A parked
- * command stands in
+ * true, a SNAPSHOT between two tries, collectives (coll.c), and completions that are
+ * delayed. A parked command stands in
  * e->exec->parked, under e->exec->lock, until mbe_progress() or mbe_abort() takes
  * it off.
  *
@@ -123,7 +123,7 @@ uint16_t mbe_op_wait(struct mbe_run *run)
 	cmd->deadline = mbe_deadline(e, us * 1000ULL);
 	cmd->waiter = waiter;
 	memcpy(cmd->held, &run->op[0], sizeof(run->op[0]));
-	run->nops = 0; /* it is the parked command's now */
+	run->held = 0; /* it is the parked command's now */
 	mbe_run_report(run, MEMBOX_ST_OK); /* what was seen, should it be aborted */
 	wake = sooner(e, cmd->deadline);
 	mbe_park(e, cmd, MBE_CMD_WAITING);
@@ -149,7 +149,7 @@ static bool wait_ends(struct mbe *e, struct mbe_cmd *cmd, uint64_t now)
 	uint16_t status;
 
 	mbe_run_open(&run, e, cmd);
-	status = mbe_check_command(&run);
+	status = mbe_check_command(&run, cmd->checked);
 	if (!status)
 		status = look(&run);
 	mbe_run_put(&run);
@@ -211,8 +211,34 @@ void mbe_complete_delayed(struct mbe *e, struct mbe_cmd *cmd)
 
 /* Commands that were taken off the parked ones, by what is to be done with them. */
 struct unparked {
-	struct mbe_cmd *waits, *delayed, *again;
+	struct mbe_cmd *waits, *delayed, *again, *longer;
 };
+
+static struct mbe_cmd **list_of(struct unparked *off, const struct mbe_cmd *cmd)
+{
+	switch (cmd->state) {
+	case MBE_CMD_WAITING:
+		return &off->waits;
+	case MBE_CMD_AGAIN:
+		return &off->again;
+	case MBE_CMD_COLL:
+		return mbe_coll_is_long(cmd) ? &off->longer : &off->again;
+	default:
+		return &off->delayed;
+	}
+}
+
+static bool is_due(struct mbe *e, struct mbe_cmd *cmd, uint64_t now)
+{
+	switch (cmd->state) {
+	case MBE_CMD_WAITING:
+		return wait_ends(e, cmd, now);
+	case MBE_CMD_COLL:
+		return mbe_coll_ready(e, cmd, now);
+	default:
+		return now >= cmd->deadline;
+	}
+}
 
 /* Takes off what ends or is to be tried again; returns when to look next. */
 static uint64_t sort_out(struct mbe *e, struct unparked *off)
@@ -221,12 +247,12 @@ static uint64_t sort_out(struct mbe *e, struct unparked *off)
 	struct mbe_cmd *cmd, *after;
 
 	for (cmd = e->exec->parked; cmd; cmd = after) {
-		bool waiting = cmd->state == MBE_CMD_WAITING;
-		struct mbe_cmd **to = waiting ? &off->waits :
-				      cmd->state == MBE_CMD_AGAIN ? &off->again : &off->delayed;
+		struct mbe_cmd **to = list_of(off, cmd);
 
 		after = cmd->pnext;
-		if (waiting ? wait_ends(e, cmd, now) : now >= cmd->deadline) {
+		if (is_due(e, cmd, now)) {
+			if (cmd->state == MBE_CMD_COLL)
+				mbe_coll_unpark(cmd);
 			mbe_unpark(cmd);
 			cmd->pnext = *to;
 			*to = cmd;
@@ -256,7 +282,7 @@ uint64_t mbe_progress(struct mbe *e)
 	struct mbe_cmd *cmd;
 	uint64_t next, tables;
 
-	if (e->forgotten)
+	if (e->forgotten || e->away)
 		return UINT64_MAX;
 	pthread_mutex_lock(&e->exec->lock);
 	next = sort_out(e, &off);
@@ -270,6 +296,29 @@ uint64_t mbe_progress(struct mbe *e)
 	/* those that are parked once more wake the sleep that comes next */
 	while ((cmd = take(&off.again)))
 		mbe_run_command(e, cmd);
+	while ((cmd = take(&off.longer)))
+		cmd->queue->ready(cmd->queue, cmd);
 	tables = mbe_table_progress(e);
 	return tables < next ? tables : next;
+}
+
+unsigned int mbe_end_delays(struct mbe *e)
+{
+	struct mbe_cmd *cmd, *after, *off = NULL;
+	unsigned int n = 0;
+
+	pthread_mutex_lock(&e->exec->lock);
+	for (cmd = e->exec->parked; cmd; cmd = after) {
+		after = cmd->pnext;
+		if (cmd->state != MBE_CMD_DELAYED)
+			continue;
+		mbe_unpark(cmd);
+		cmd->pnext = off;
+		off = cmd;
+		n++;
+	}
+	pthread_mutex_unlock(&e->exec->lock);
+	while ((cmd = take(&off)))
+		mbe_complete(e, cmd);
+	return n;
 }

@@ -99,9 +99,12 @@ uint16_t mbe_watch_add(struct mbe *e, unsigned int context, const struct mbe_ope
 {
 	uint16_t status = MEMBOX_ST_OK;
 
-	(void)context; /* waiters are the port's: its quota is the table's length */
+	(void)context; /* waiters are the port's */
 	pthread_mutex_lock(&e->watch_mutex);
-	if (find_waiter(e, waiter)) {
+	if (e->opts.quota_waiters && e->nwaiting >= e->opts.quota_waiters) {
+		status = MEMBOX_ST_QUOTA;
+	} else if (find_waiter(e, waiter)) {
+		e->nwaiting++;
 		e->waiting[*waiter] = (struct mbe_waiter){op->ver, op->param};
 		MBE_STORE(&e->waiters[*waiter],
 			  op->serial << MEMBOX_WAITER_SERIAL_SHIFT |
@@ -122,6 +125,7 @@ void mbe_watch_del(struct mbe *e, uint32_t waiter)
 	mbe_unwatch_param(e, w->param, w->ver);
 	MBE_STORE(&e->waiters[waiter], 0);
 	w->ver = NULL;
+	e->nwaiting--;
 	pthread_mutex_unlock(&e->watch_mutex);
 }
 
@@ -169,6 +173,19 @@ void mbe_subscribe(struct mbe *e, uint32_t slot, bool on)
 	}
 	pthread_mutex_unlock(&e->watch_mutex);
 	MBE_STEP(e, "subscribe: done");
+}
+
+void mbe_subscribed(struct mbe *e, uint32_t slot, uint64_t told)
+{
+	struct mbe_ref *r = &e->refs[slot];
+
+	pthread_mutex_lock(&e->watch_mutex);
+	r->subscribed = 1;
+	r->announced = 0;
+	r->told = told;
+	mbe_watch_param(e, r->param, r->ver);
+	e->subs[e->nsubs++] = slot;
+	pthread_mutex_unlock(&e->watch_mutex);
 }
 
 uint16_t mbe_event_read(struct mbe *e, unsigned int context, struct membox_event *a)
@@ -222,6 +239,14 @@ static void events_announce(struct mbe *e, uint64_t contexts[MEMBOX_MAX_CONTEXTS
 	pthread_mutex_unlock(&e->watch_mutex);
 }
 
+static void revocations_announce(struct mbe *e)
+{
+	uint64_t now = __atomic_load_n(&e->state->revocations, __ATOMIC_SEQ_CST);
+
+	if (e->opts.revoked && __atomic_exchange_n(&e->revoked_seen, now, __ATOMIC_RELAXED) != now)
+		e->opts.revoked(e->opts.arg);
+}
+
 /* Is anybody else there who could die? */
 static bool others_live(const struct mbe *e)
 {
@@ -243,6 +268,7 @@ uint64_t mbe_table_progress(struct mbe *e)
 	for (i = 0; i < MEMBOX_MAX_CONTEXTS && e->opts.event; i++)
 		if (contexts[i / 64] & 1ULL << i % 64)
 			e->opts.event(e->opts.arg, i);
+	revocations_announce(e);
 	mbe_poll_ports(e, POLL_NS);
 	return others_live(e) ? MBE_PEEK(&e->poll_at) : UINT64_MAX;
 }

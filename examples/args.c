@@ -13,7 +13,7 @@
 static const char usage_text[] =
 "usage: mnist [option...]\n"
 "  --box URI            /dev/membox0 or file:PATH; without it $MEMBOX\n"
-"  --method TEXT        ps, ps-async, with options after a colon (--methods lists them),\n"
+"  --method TEXT        ps, ps-async, allreduce, with options after a colon (--methods lists them),\n"
 "                       or local: one process computes what ps does; without it $MEMBOX_METHOD or ps\n"
 "  --role ROLE          master (rank 0), worker (with --rank) or auto (any free rank)\n"
 "  --rank N --ranks N   seat and number of seats, the master included\n"

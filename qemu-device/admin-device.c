@@ -1,6 +1,7 @@
 /*
  * membox: the administration commands that the device executes itself: queues,
- * ABORT and windows; and what a closing handle or context leaves behind.
+ * ABORT, windows and regions; and what a closing handle or context leaves
+ * behind.
  *
  * Copyright (c) the membox authors
  *
@@ -94,10 +95,13 @@ static bool step_queue_create(MemboxState *s, MemboxAdmin *a)
     if (args.flags & ~MEMBOX_QUEUE_USER) {
         return refuse(a, MEMBOX_ST_BAD_FLAG, QAT(flags));
     }
-    if (args.flags) {
+    if (args.flags && !(s->caps & MEMBOX_CAP_USER_QUEUES)) {
         return refuse(a, MEMBOX_ST_UNSUPPORTED, QAT(flags));
     }
-    if (args.context) {
+    if (args.flags && (!args.context || !context_open(s, args.context))) {
+        return refuse(a, MEMBOX_ST_BAD_CONTEXT, QAT(context));
+    }
+    if (!args.flags && args.context) {
         return refuse(a, MEMBOX_ST_BAD_ARGUMENT, QAT(context));
     }
     if (!args.queue || args.queue > s->queues) {
@@ -128,11 +132,35 @@ static bool step_queue_create(MemboxState *s, MemboxAdmin *a)
     return true;
 }
 
+/*
+ * Ends a queue's commands, and then the queue. False: not yet, or a reset is
+ * under way that does it.
+ */
+static bool queue_end(MemboxState *s, MemboxQueue *q)
+{
+    bool mine;
+
+    qatomic_set(&q->stopped, true);
+    membox_queue_abort(q, true, 0, 0, MEMBOX_ST_ABORTED);
+    if (!queue_idle(s, q)) {
+        return false;
+    }
+    qemu_mutex_lock(&s->lock);
+    mine = !s->quiesce;
+    if (mine) {
+        s->queue[q->id] = NULL;
+    }
+    qemu_mutex_unlock(&s->lock);
+    if (mine) {
+        membox_queue_free(q);
+    }
+    return mine;
+}
+
 static bool step_queue_delete(MemboxState *s, MemboxAdmin *a)
 {
     struct membox_queue_args args;
     MemboxQueue *q;
-    bool mine;
 
     if (!take_kernel(s, a, &args, sizeof(args))) {
         return true;
@@ -141,21 +169,7 @@ static bool step_queue_delete(MemboxState *s, MemboxAdmin *a)
     if (!q) {
         return refuse(a, MEMBOX_ST_BAD_QUEUE, QAT(queue));
     }
-    qatomic_set(&q->stopped, true);
-    membox_queue_abort(q, true, 0, 0, MEMBOX_ST_ABORTED);
-    if (!queue_idle(s, q)) {
-        return false;
-    }
-    qemu_mutex_lock(&s->lock);
-    mine = !s->quiesce; /* else the reset frees it */
-    if (mine) {
-        s->queue[args.queue] = NULL;
-    }
-    qemu_mutex_unlock(&s->lock);
-    if (mine) {
-        membox_queue_free(q);
-    }
-    return mine;
+    return queue_end(s, q);
 }
 
 /*
@@ -219,6 +233,11 @@ static void main_map(MemboxState *s, MemboxAdmin *a)
 {
     struct membox_window_args *args = (struct membox_window_args *)a->buf;
 
+    if (mbe_extent_revoked(s->engine, &a->extent)) {
+        a->status = MEMBOX_ST_DESTROYED; /* since its handle was looked at */
+        membox_admin_wake(s);
+        return;
+    }
     a->status = membox_window_add(s, a->d.context, args->handle,
                                   args->prot & MEMBOX_WIN_WRITE, &a->extent,
                                   args);
@@ -314,6 +333,72 @@ static bool step_window_unmap(MemboxState *s, MemboxAdmin *a)
     return false;
 }
 
+/* ---- regions ---- */
+
+#define RAT(field) offsetof(struct membox_region_hw, field)
+
+static uint16_t check_region(MemboxState *s, const struct membox_region_hw *r,
+                             uint32_t *at)
+{
+    const uint16_t rights = MEMBOX_WIN_READ | MEMBOX_WIN_WRITE;
+
+    *at = RAT(key);
+    if (!r->key || (r->key & 0xffff) >= MEMBOX_LIMIT_REGIONS) {
+        return MEMBOX_ST_BAD_ARGUMENT;
+    }
+    if (membox_region_known(s, r->key, false)) {
+        return MEMBOX_ST_EXISTS;
+    }
+    *at = RAT(context);
+    if (!r->context || !context_open(s, r->context)) {
+        return MEMBOX_ST_BAD_CONTEXT;
+    }
+    *at = RAT(rights);
+    if (!r->rights || r->rights & ~rights) {
+        return MEMBOX_ST_BAD_ARGUMENT;
+    }
+    *at = RAT(length);
+    if (!r->length) {
+        return MEMBOX_ST_ZERO_LENGTH;
+    }
+    return r->length > MEMBOX_MAX_REGION ? MEMBOX_ST_TOO_LONG : MEMBOX_ST_OK;
+}
+
+static bool step_region_add(MemboxState *s, MemboxAdmin *a)
+{
+    struct membox_region_hw args;
+    uint64_t fault;
+    uint32_t at;
+
+    if (!take_kernel(s, a, &args, sizeof(args))) {
+        return true;
+    }
+    a->status = check_region(s, &args, &at);
+    if (a->status) {
+        return refuse(a, a->status, at);
+    }
+    a->status = membox_region_add(s, &args, &fault);
+    if (a->status) {
+        a->detail = RAT(addr);
+        membox_log_error(s, 0, a->d.cid, args.context, a->status, a->detail,
+                         fault);
+    }
+    return true;
+}
+
+static bool step_region_del(MemboxState *s, MemboxAdmin *a)
+{
+    struct membox_region_hw args;
+
+    if (!take_kernel(s, a, &args, sizeof(args))) {
+        return true;
+    }
+    if (!membox_region_known(s, args.key, true)) {
+        return refuse(a, MEMBOX_ST_BAD_REGION, RAT(key));
+    }
+    return membox_region_del(s, args.key);
+}
+
 /* ---- what a handle or a context holds in the device ---- */
 
 static void main_release(MemboxState *s, MemboxAdmin *a)
@@ -331,7 +416,10 @@ static void main_release(MemboxState *s, MemboxAdmin *a)
     }
 }
 
-/* Aborts a context's commands; true when all of them have completed. */
+/*
+ * Ends a context's queues and aborts its commands; true when all of that is
+ * done and nothing uses the context's regions.
+ */
 static bool context_idle(MemboxState *s, uint16_t context)
 {
     bool idle = true;
@@ -339,7 +427,9 @@ static bool context_idle(MemboxState *s, uint16_t context)
     for (unsigned i = 1; i <= s->queues; i++) {
         MemboxQueue *q = s->queue[i];
 
-        if (q) {
+        if (q && q->user && q->context == context) {
+            idle &= queue_end(s, q);
+        } else if (q) {
             membox_queue_abort(q, false, context, 0xffff, MEMBOX_ST_ABORTED);
             idle &= !qatomic_read(&q->aborting);
         }
@@ -364,6 +454,7 @@ bool membox_admin_release(MemboxState *s, MemboxAdmin *a)
         if (!context_idle(s, args->context)) {
             return false;
         }
+        membox_regions_free(s, args->context);
     } else if ((a->d.opcode != MEMBOX_ADM_PARAM_CLOSE &&
                 a->d.opcode != MEMBOX_ADM_PARAM_DESTROY) ||
                !well_formed(a, sizeof(struct membox_handle_args))) {
@@ -391,6 +482,10 @@ MemboxAdminStep *membox_admin_device_step(uint8_t opcode)
         return step_queue_delete;
     case MEMBOX_ADM_ABORT:
         return step_abort;
+    case MEMBOX_ADM_REGION_ADD:
+        return step_region_add;
+    case MEMBOX_ADM_REGION_DEL:
+        return step_region_del;
     default:
         return NULL;
     }

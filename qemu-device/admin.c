@@ -21,14 +21,26 @@ static uint16_t check_opcode(uint8_t opcode)
 {
     switch (opcode) {
     case MEMBOX_ADM_INFO ... MEMBOX_ADM_CTX_DESTROY:
-    case MEMBOX_ADM_PARAM_OPEN ... MEMBOX_ADM_GET_OUTCOMES:
-    case MEMBOX_ADM_WINDOW_MAP ... MEMBOX_ADM_ABORT:
+    case MEMBOX_ADM_PARAM_OPEN ... MEMBOX_ADM_PORT_EVICT:
+    case MEMBOX_ADM_WINDOW_MAP ... MEMBOX_ADM_REGION_DEL:
         return MEMBOX_ST_OK;
-    case MEMBOX_ADM_REGION_ADD:
-    case MEMBOX_ADM_REGION_DEL:
-        return MEMBOX_ST_UNSUPPORTED;
     default:
         return MEMBOX_ST_BAD_OPCODE;
+    }
+}
+
+/* What a device must have to know the command; 0: nothing. */
+static uint64_t capability_of(uint8_t opcode)
+{
+    switch (opcode) {
+    case MEMBOX_ADM_WINDOW_MAP:
+    case MEMBOX_ADM_WINDOW_UNMAP:
+        return MEMBOX_CAP_WINDOWS;
+    case MEMBOX_ADM_REGION_ADD:
+    case MEMBOX_ADM_REGION_DEL:
+        return MEMBOX_CAP_REGIONS;
+    default:
+        return 0;
     }
 }
 
@@ -63,9 +75,7 @@ static uint16_t check_shape(MemboxState *s, const struct membox_packet *d,
     if (status) {
         return status;
     }
-    if ((d->opcode == MEMBOX_ADM_WINDOW_MAP ||
-         d->opcode == MEMBOX_ADM_WINDOW_UNMAP) &&
-        !(s->caps & MEMBOX_CAP_WINDOWS)) {
+    if (capability_of(d->opcode) & ~s->caps) {
         return MEMBOX_ST_UNSUPPORTED;
     }
     *detail = MEMBOX_AT(flags);
@@ -108,6 +118,7 @@ static void amend(MemboxState *s, MemboxAdmin *a)
         info->aperture = s->aperture_size;
         info->max_windows = s->max_windows;
         info->queues = s->queues;
+        info->caps = s->caps;
     } else if (a->d.opcode == MEMBOX_ADM_CTX_CREATE) {
         set_bit(ctx->context, s->contexts);
     } else if (a->d.opcode == MEMBOX_ADM_CTX_DESTROY) {
@@ -206,7 +217,7 @@ bool membox_admin_serve(MemboxQueue *q)
     MemboxAdmin *a = &s->admin;
 
     if (!a->active) {
-        if (!membox_queue_fetch(q, &a->d, 1)) {
+        if (!membox_queue_fetch(q, &a->d, 1, NULL)) {
             return false;
         }
         begin(s, a);

@@ -11,7 +11,12 @@
  *     -> ready list -> worker: mbe_execute() -> done(): unmap, post completion
  *     -> interrupt (bottom half, BQL)
  *
- * Locks, outermost first: BQL; MemboxState.lock (lists, queue flags, requests
+ * Small commands that nothing can make wait take a shorter way: the thread that
+ * fetches executes them (mbe_execute_small()), and that thread is the vCPU that
+ * rings, up to a bound, when no worker is at the queue: when its store has
+ * returned, they are complete.
+ *
+ * Locks, outermost first: BQL; region_lock (region.c); MemboxState.lock (lists, queue flags, requests
  * to the main loop); MemboxQueue.cq_lock (completion ring); err_lock. Workers
  * and the progress thread never take the BQL: what needs it (windows,
  * interrupts, translation behind an IOMMU) is done for them by a bottom half,
@@ -30,6 +35,7 @@
 #include "system/hostmem.h"
 #include "system/runstate.h"
 #include "engine.h"
+#include "migrate.h"
 
 #define TYPE_MEMBOX "membox"
 OBJECT_DECLARE_SIMPLE_TYPE(MemboxState, MEMBOX)
@@ -38,10 +44,15 @@ OBJECT_DECLARE_SIMPLE_TYPE(MemboxState, MEMBOX)
 #define MEMBOX_LIMIT_QUEUES 64
 #define MEMBOX_LIMIT_WORKERS 16
 #define MEMBOX_LIMIT_WINDOWS 1024   /* over all devices of a VM */
+#define MEMBOX_LIMIT_REGIONS 1024   /* REG_MAX_REGIONS */
 #define MEMBOX_FETCH_BATCH 32       /* descriptors fetched in one DMA */
+/* What the vCPU that rings executes itself. */
+#define MEMBOX_INLINE_BATCHES 4
+#define MEMBOX_INLINE_SEGMENTS 4    /* of a command's scatter-gather list */
 #define MEMBOX_LIMIT_SEGMENTS (1 << 20) /* held, before fetching stops */
 
 typedef struct MemboxQueue MemboxQueue;
+typedef struct MemboxRegion MemboxRegion;
 
 /* Guest memory held for a command (guestmem.c). */
 typedef struct MemboxVec {
@@ -56,8 +67,10 @@ typedef struct MemboxVec {
 typedef struct MemboxCmd {
     struct mbe_cmd cmd; /* first: what the engine gives back */
     MemboxQueue *queue;
-    MemboxVec host;
+    MemboxVec host[2];  /* host, and host2: coll.recv, scatter.index */
+    MemboxRegion *region[2]; /* pinned; NULL: none named */
     uint16_t cid, context;
+    uint32_t nseg[2];   /* as the descriptor said: cmd.p has 0 */
     bool aborting;      /* counted in queue->aborting */
     QSIMPLEQ_ENTRY(MemboxCmd) next;
 } MemboxCmd;
@@ -66,6 +79,8 @@ struct MemboxQueue {
     MemboxState *dev;
     /* What QUEUE_CREATE said: never read from the guest again. */
     uint16_t id, vector;
+    bool user;          /* names regions only, on behalf of its context */
+    uint16_t context;   /* 0 for a kernel queue */
     uint8_t sq_log2, cq_log2;
     uint64_t sq_addr, cq_addr, ctl_addr;
     struct mbe_queue order;
@@ -121,6 +136,8 @@ typedef struct MemboxWindow {
     MemoryRegion mr;
     uint32_t id, handle;
     uint16_t context;
+    bool writable;
+    bool hollow;        /* revoked: keeps its place, shows and holds nothing */
     uint64_t offset;    /* in the aperture */
     struct mbe_extent extent;
     QTAILQ_ENTRY(MemboxWindow) next; /* by offset; or of a barrier */
@@ -129,7 +146,8 @@ typedef struct MemboxWindow {
 /* Windows removed, until every vCPU has left its translation block. */
 typedef struct MemboxBarrier {
     MemboxState *dev;   /* NULL: ended before the last vCPU came by */
-    unsigned remaining; /* BQL */
+    GPtrArray *cpus;    /* that have not come by; BQL */
+    QEMUTimer *timer;   /* looks whether some were unplugged */
     bool wakes_admin;
     QTAILQ_HEAD(, MemboxWindow) windows;
     QLIST_ENTRY(MemboxBarrier) next;
@@ -163,7 +181,8 @@ struct MemboxState {
     char *port, *principal, *rights;
     uint64_t slice, delay, poison_offset, poison_bytes, aperture_size;
     uint32_t queues, vectors, workers, max_windows;
-    bool acc;
+    uint32_t slice_params, slice_waiters, slice_writers;
+    bool acc, user_queues;
 
     struct mbe *engine;
     uint64_t caps, max_bytes;
@@ -192,9 +211,16 @@ struct MemboxState {
     /* window.c */
     QTAILQ_HEAD(, MemboxWindow) windows;
     QLIST_HEAD(, MemboxBarrier) barriers;
+    bool revoked;       /* atomic: parameters were, windows may have to go */
     bool windows_taken; /* counted among those of the VM */
     unsigned nwindows;  /* changed with BQL, read anywhere */
     uint32_t next_window;
+
+    /* region.c */
+    QemuMutex region_lock;
+    MemboxRegion *regions[MEMBOX_LIMIT_REGIONS]; /* by the index of their key */
+    MemoryListener listener;
+    uint32_t topology;  /* atomic: changes with the memory map */
 
     /* worker.c, quiesce.c */
     QemuMutex lock;
@@ -215,6 +241,8 @@ struct MemboxState {
     bool torn_down;     /* BQL: of the quiesce: only barriers are left */
     VMChangeStateEntry *vmstate;
     Notifier exit_notifier;
+
+    MemboxMigrate migrate; /* migrate.c; BQL */
 
     MemboxAdmin admin;
     MemboxQueue *queue[1 + MEMBOX_LIMIT_QUEUES]; /* changed with lock */
@@ -240,31 +268,61 @@ void membox_log_error(MemboxState *s, uint16_t queue, uint16_t cid,
 bool membox_box_add(MemboxState *s, int fd);
 void membox_box_del(MemboxState *s);
 void membox_vec_init(MemboxVec *v, bool write);
+void membox_vec_add(MemboxVec *v, MemoryRegion *mr, void *host, uint64_t len);
 bool membox_map(MemboxState *s, uint64_t addr, uint64_t len, MemboxVec *v);
 void membox_unmap(MemboxState *s, MemboxVec *v);
 void *membox_map_one(MemboxState *s, uint64_t addr, uint64_t len, bool write,
                      MemboxVec *v);
 bool membox_dma_read(MemboxState *s, uint64_t addr, void *buf, uint64_t len);
 void membox_requests_serve(MemboxState *s);
+typedef bool MemboxWalkFn(MemboxState *s, uint64_t addr, uint32_t len,
+                          void *opaque);
+uint16_t membox_walk(MemboxState *s, const struct membox_hostref *ref,
+                     uint64_t bytes, uint32_t align, MemboxWalkFn *fn,
+                     void *opaque, uint64_t *fault);
 uint16_t membox_resolve(MemboxState *s, const struct membox_hostref *ref,
                         uint64_t bytes, uint32_t align, MemboxVec *v,
                         uint64_t *fault);
+
+/* region.c: host memory behind a key */
+void membox_regions_init(MemboxState *s);
+void membox_regions_exit(MemboxState *s);
+MemboxRegion *membox_region_pin(MemboxState *s, uint32_t key, uint16_t context,
+                                uint32_t rights);
+void membox_region_unpin(MemboxState *s, MemboxRegion *r);
+bool membox_region_covers(const MemboxRegion *r, uint64_t offset,
+                          uint64_t bytes);
+bool membox_region_map(MemboxState *s, MemboxRegion *r, uint64_t offset,
+                       uint64_t bytes, MemboxVec *v, uint64_t *fault);
+uint16_t membox_region_add(MemboxState *s, const struct membox_region_hw *args,
+                           uint64_t *fault);
+bool membox_region_known(MemboxState *s, uint32_t key, bool exactly);
+bool membox_region_del(MemboxState *s, uint32_t key);
+void membox_regions_free(MemboxState *s, uint16_t context);
+void membox_regions_save(MemboxState *s, GArray *regions, GArray *segments);
+bool membox_region_restore(MemboxState *s, const MemboxSavedRegion *v,
+                           const MemboxSavedSegment *segments);
 
 /* queue.c: rings */
 MemboxQueue *membox_queue_new(MemboxState *s,
                               const struct membox_queue_args *args,
                               uint16_t *status, uint32_t *detail);
+bool membox_queue_ready(MemboxQueue *q);
 void membox_queue_free(MemboxQueue *q);
 uint32_t membox_queue_fetch(MemboxQueue *q, struct membox_packet *batch,
-                            uint32_t max);
-void membox_queue_post(MemboxQueue *q, struct membox_completion *c);
+                            uint32_t max, bool *large);
+bool membox_queue_post(MemboxQueue *q, struct membox_completion *c);
 void membox_queue_halt(MemboxQueue *q, uint16_t status, uint64_t value);
 
 /* command.c: from descriptor to completion */
 bool membox_queue_serve(MemboxQueue *q);
+bool membox_queue_serve_small(MemboxQueue *q);
+void membox_cmd_restart(MemboxQueue *q, const struct membox_packet *descriptor);
 void membox_cmd_ready(struct mbe_queue *order, struct mbe_cmd *cmd);
 unsigned membox_queue_abort(MemboxQueue *q, bool all, uint16_t context,
                             uint16_t cid, uint16_t status);
+unsigned membox_queue_abort_region(MemboxQueue *q, const MemboxRegion *r);
+void membox_queue_abort_groups(MemboxQueue *q);
 
 /* admin.c */
 bool membox_admin_serve(MemboxQueue *q);
@@ -284,16 +342,21 @@ void membox_window_exit(MemboxState *s);
 uint16_t membox_window_add(MemboxState *s, uint16_t context, uint32_t handle,
                            bool writable, const struct mbe_extent *x,
                            struct membox_window_args *out);
+bool membox_window_restore(MemboxState *s, const MemboxSavedWindow *v,
+                           const struct mbe_extent *x);
 unsigned membox_window_remove(MemboxState *s, bool wakes_admin,
                               bool (*match)(const MemboxWindow *w,
                                             const void *arg),
                               const void *arg);
+void membox_revoked(void *opaque);
+void membox_windows_revoke(MemboxState *s);
 void membox_barriers_end(MemboxState *s);
 
 /* worker.c: threads and lists */
 void membox_workers_start(MemboxState *s);
 void membox_workers_stop(MemboxState *s);
 void membox_kick(MemboxState *s, unsigned id);
+void membox_ring(MemboxState *s, unsigned id);
 void membox_push_ready(MemboxState *s, MemboxCmd *c);
 void membox_schedule_main(MemboxState *s);
 void membox_cmd_gone(MemboxQueue *q, bool aborting);
@@ -303,5 +366,15 @@ void membox_quiesce_begin(MemboxState *s, MemboxQuiesce how);
 bool membox_quiesce_poll(MemboxState *s);
 void membox_quiesce_wait(MemboxState *s);
 void membox_vm_state(void *opaque, bool running, RunState state);
+
+/* migrate.c; BQL */
+extern const VMStateDescription vmstate_membox;
+bool membox_migrate_init(MemboxState *s, bool chosen, Error **errp);
+void membox_migrate_exit(MemboxState *s);
+bool membox_migrate_may_run(MemboxState *s);
+void membox_migrate_run(MemboxState *s);
+void membox_migrate_restart(MemboxState *s);
+void membox_migrate_reset(MemboxState *s);
+void membox_migrate_leave(MemboxState *s);
 
 #endif

@@ -99,6 +99,14 @@ static void vec_append(MemboxVec *v, void *base, size_t len)
     v->iov[v->n++] = (struct iovec) { .iov_base = base, .iov_len = len };
 }
 
+/* Appends memory of a region that the caller holds. */
+void membox_vec_add(MemboxVec *v, MemoryRegion *mr, void *host, uint64_t len)
+{
+    memory_region_ref(mr);
+    v->last = mr;
+    vec_append(v, host, len);
+}
+
 /* Appends one directly mapped stretch; says how long it is, 0 if refused. */
 static uint64_t map_stretch(AddressSpace *as, uint64_t addr, uint64_t len,
                             MemboxVec *v)
@@ -128,9 +136,7 @@ static uint64_t map_stretch(AddressSpace *as, uint64_t addr, uint64_t len,
             return got;
         }
     }
-    memory_region_ref(mr);
-    v->last = mr;
-    vec_append(v, host, got);
+    membox_vec_add(v, mr, host, got);
     return got;
 }
 
@@ -250,9 +256,9 @@ bool membox_dma_read(MemboxState *s, uint64_t addr, void *buf, uint64_t len)
  * Walks a scatter-gather list. It reads at most nseg data entries, each page
  * once before them, so a list that leads back into itself ends too.
  */
-static uint16_t resolve_list(MemboxState *s, const struct membox_hostref *ref,
-                             uint64_t bytes, uint32_t align, MemboxVec *v,
-                             uint64_t *fault)
+static uint16_t walk_list(MemboxState *s, const struct membox_hostref *ref,
+                          uint64_t bytes, uint32_t align, MemboxWalkFn *fn,
+                          void *opaque, uint64_t *fault)
 {
     g_autofree struct membox_sge *page = g_malloc(MEMBOX_SGL_BYTES);
     uint64_t addr = ref->addr, sum = 0;
@@ -286,7 +292,7 @@ static uint16_t resolve_list(MemboxState *s, const struct membox_hostref *ref,
                 return MEMBOX_ST_BAD_SGL;
             }
             *fault = e->addr;
-            if (!membox_map(s, e->addr, e->len, v)) {
+            if (!fn(s, e->addr, e->len, opaque)) {
                 return MEMBOX_ST_DMA_FAULT;
             }
             sum += e->len;
@@ -306,18 +312,42 @@ static uint16_t resolve_list(MemboxState *s, const struct membox_hostref *ref,
 }
 
 /*
- * Maps what a descriptor names: bytes at an address, or those of a list. On a
- * failure *fault is the DMA address of the list entry or data at fault; v is
- * to be unmapped in any case.
+ * Has fn look at each stretch of DMA addresses that a descriptor names: bytes
+ * at an address, or those of a list; its false is a DMA_FAULT. On a failure
+ * *fault is the DMA address of the list entry or data at fault.
  */
+uint16_t membox_walk(MemboxState *s, const struct membox_hostref *ref,
+                     uint64_t bytes, uint32_t align, MemboxWalkFn *fn,
+                     void *opaque, uint64_t *fault)
+{
+    uint64_t addr = ref->addr;
+
+    if (ref->nseg) {
+        return walk_list(s, ref, bytes, align, fn, opaque, fault);
+    }
+    *fault = addr;
+    while (bytes) {
+        uint32_t len = MIN(bytes, 1U << 30);
+
+        if (!fn(s, addr, len, opaque)) {
+            return MEMBOX_ST_DMA_FAULT;
+        }
+        addr += len;
+        bytes -= len;
+    }
+    return MEMBOX_ST_OK;
+}
+
+static bool map_walked(MemboxState *s, uint64_t addr, uint32_t len,
+                       void *opaque)
+{
+    return membox_map(s, addr, len, opaque);
+}
+
+/* Maps what a descriptor names. v is to be unmapped in any case. */
 uint16_t membox_resolve(MemboxState *s, const struct membox_hostref *ref,
                         uint64_t bytes, uint32_t align, MemboxVec *v,
                         uint64_t *fault)
 {
-    *fault = ref->addr;
-    if (ref->nseg) {
-        return resolve_list(s, ref, bytes, align, v, fault);
-    }
-    return membox_map(s, ref->addr, bytes, v) ? MEMBOX_ST_OK
-                                              : MEMBOX_ST_DMA_FAULT;
+    return membox_walk(s, ref, bytes, align, map_walked, v, fault);
 }

@@ -35,8 +35,7 @@
 #define CAP_AER 0x100
 
 /* What this model of the device does not have, whatever the engine can. */
-#define CAPS_ABSENT (MEMBOX_CAP_SCATTER | MEMBOX_CAP_COLLECTIVES | \
-                     MEMBOX_CAP_USER_QUEUES | MEMBOX_CAP_REGIONS)
+#define CAPS_ABSENT MEMBOX_CAP_SCATTER
 
 #define APERTURE_MIN (256 * MiB)
 #define APERTURE_MAX (64 * GiB)
@@ -156,16 +155,26 @@ static bool attach(MemboxState *s, const char *path, Error **errp)
         .rdonly = s->rdonly,
         .caps_off = CAPS_ABSENT,
         .quota_bytes = s->slice,
+        .quota_params = s->slice_params,
+        .quota_waiters = s->slice_waiters,
+        .quota_writers = s->slice_writers,
         .delay_ns = s->delay,
         .poison_first = s->poison_offset,
         .poison_bytes = s->poison_bytes,
+        .resume = runstate_check(RUN_STATE_INMIGRATE),
         .event = membox_event,
+        .revoked = membox_revoked,
         .arg = s,
     };
     char text[MBE_ERR_TEXT] = "";
     struct mbe *engine;
 
     if (!parse_port(s, &o.port, errp) || !parse_principal(s, &o, errp)) {
+        return false;
+    }
+    if (o.resume && o.port == MBE_PORT_AUTO) {
+        error_setg(errp, "membox: port=auto does not migrate: name the port "
+                   "that the source has, as in port=3");
         return false;
     }
     if (!s->acc) {
@@ -180,6 +189,9 @@ static bool attach(MemboxState *s, const char *path, Error **errp)
     }
     s->engine = engine;
     s->caps = mbe_caps(engine);
+    if (s->user_queues) {
+        s->caps |= MEMBOX_CAP_USER_QUEUES | MEMBOX_CAP_REGIONS;
+    }
     s->max_bytes = mbe_max_bytes(engine);
     return true;
 }
@@ -250,6 +262,7 @@ static bool init_pci(MemboxState *s, Error **errp)
 /* Gives the port back: all that can touch the box or the guest ends here. */
 static void leave_box(MemboxState *s)
 {
+    membox_migrate_leave(s);
     membox_quiesce_begin(s, MEMBOX_RESETTING);
     membox_quiesce_wait(s);
     membox_barriers_end(s);
@@ -293,9 +306,14 @@ static void membox_realize(PCIDevice *pdev, Error **errp)
     if (!attach(s, path, errp)) {
         goto fail_box;
     }
-    if (!init_pci(s, errp)) {
+    if (!membox_migrate_init(s, !s->port || !strcmp(s->port, "auto"), errp)) {
         goto fail_attach;
     }
+    if (!init_pci(s, errp)) {
+        goto fail_migrate;
+    }
+    membox_regions_init(s);
+    s->paused = mbe_away(s->engine); /* until it is resumed */
     membox_workers_start(s);
     s->vmstate = qdev_add_vm_change_state_handler(DEVICE(s), membox_vm_state,
                                                   s);
@@ -304,6 +322,8 @@ static void membox_realize(PCIDevice *pdev, Error **errp)
     trace_membox_realize(s, path, mbe_port(s->engine), s->caps);
     return;
 
+fail_migrate:
+    membox_migrate_exit(s);
 fail_attach:
     mbe_detach(s->engine);
     s->engine = NULL;
@@ -331,6 +351,8 @@ static void membox_exit(PCIDevice *pdev)
         run_on_cpu(cpu, nothing, RUN_ON_CPU_NULL);
     }
     leave_box(s);
+    membox_migrate_exit(s);
+    membox_regions_exit(s);
     membox_window_exit(s);
     membox_box_del(s);
     membox_irq_exit(s);
@@ -356,14 +378,10 @@ static void membox_reset(DeviceState *dev)
 {
     MemboxState *s = MEMBOX(dev);
 
+    membox_migrate_reset(s);
     membox_quiesce_begin(s, MEMBOX_RESETTING);
     membox_quiesce_wait(s);
 }
-
-static const VMStateDescription vmstate_membox = {
-    .name = TYPE_MEMBOX,
-    .unmigratable = 1,
-};
 
 static const Property membox_properties[] = {
     DEFINE_PROP_LINK("memdev", MemboxState, memdev, TYPE_MEMORY_BACKEND,
@@ -372,12 +390,16 @@ static const Property membox_properties[] = {
     DEFINE_PROP_STRING("principal", MemboxState, principal),
     DEFINE_PROP_STRING("rights", MemboxState, rights),
     DEFINE_PROP_SIZE("slice", MemboxState, slice, 0),
-    DEFINE_PROP_UINT32("queues", MemboxState, queues, 4),
+    DEFINE_PROP_UINT32("slice-params", MemboxState, slice_params, 0),
+    DEFINE_PROP_UINT32("slice-waiters", MemboxState, slice_waiters, 0),
+    DEFINE_PROP_UINT32("slice-writers", MemboxState, slice_writers, 0),
+    DEFINE_PROP_UINT32("queues", MemboxState, queues, 16),
     DEFINE_PROP_UINT32("vectors", MemboxState, vectors, 0),
     DEFINE_PROP_UINT32("workers", MemboxState, workers, 2),
     DEFINE_PROP_UINT32("max-windows", MemboxState, max_windows, 256),
     DEFINE_PROP_SIZE("aperture", MemboxState, aperture_size, 0),
     DEFINE_PROP_BOOL("acc", MemboxState, acc, true),
+    DEFINE_PROP_BOOL("user-queues", MemboxState, user_queues, true),
     DEFINE_PROP_UINT64("delay", MemboxState, delay, 0),
     DEFINE_PROP_SIZE("poison-offset", MemboxState, poison_offset, 0),
     DEFINE_PROP_SIZE("poison-bytes", MemboxState, poison_bytes, 0),

@@ -87,6 +87,18 @@ static uint16_t check_geometry(MemboxState *s,
     return MEMBOX_ST_OK;
 }
 
+/* What a queue has besides its geometry and indices. False: no memory. */
+bool membox_queue_ready(MemboxQueue *q)
+{
+    q->order.ready = membox_cmd_ready;
+    q->order.arg = q;
+    if (mbe_queue_init(&q->order, q->dev->engine)) {
+        return false;
+    }
+    qemu_mutex_init(&q->cq_lock);
+    return true;
+}
+
 /* Makes a queue, not yet known to anybody; NULL with status and detail. */
 MemboxQueue *membox_queue_new(MemboxState *s,
                               const struct membox_queue_args *args,
@@ -103,13 +115,13 @@ MemboxQueue *membox_queue_new(MemboxState *s,
     q->dev = s;
     q->id = args->queue;
     q->vector = args->vector;
+    q->user = args->flags & MEMBOX_QUEUE_USER;
+    q->context = args->context;
     q->sq_log2 = args->sq_log2;
     q->cq_log2 = args->cq_log2;
     q->sq_addr = args->sq_addr;
     q->cq_addr = args->cq_addr;
     q->ctl_addr = args->ctl_addr;
-    q->order.ready = membox_cmd_ready;
-    q->order.arg = q;
     if (!ctl_map(q, &ctl)) {
         *status = MEMBOX_ST_DMA_FAULT;
         g_free(q);
@@ -118,12 +130,11 @@ MemboxQueue *membox_queue_new(MemboxState *s,
     memset((uint8_t *)ctl.p + MEMBOX_QCTL_DEVICE, 0,
            sizeof(*ctl.p) - MEMBOX_QCTL_DEVICE);
     ctl_unmap(q, &ctl);
-    if (mbe_queue_init(&q->order, s->engine)) {
+    if (!membox_queue_ready(q)) {
         *status = MEMBOX_ST_NO_MEMORY;
         g_free(q);
         return NULL;
     }
-    qemu_mutex_init(&q->cq_lock);
     *detail = 0;
     trace_membox_queue_new(s, q->id, q->sq_log2, q->cq_log2, q->vector);
     return q;
@@ -156,7 +167,7 @@ static void halt(MemboxQueue *q, Ctl *ctl, uint16_t status, uint64_t value)
         membox_fatal(s);
     }
     trace_membox_queue_halt(s, q->id, status, value);
-    membox_log_error(s, q->id, 0, 0, status, 0, value);
+    membox_log_error(s, q->id, 0, q->context, status, 0, value);
 }
 
 /*
@@ -228,9 +239,18 @@ static uint32_t fetchable(MemboxQueue *q, Ctl *ctl)
     return 0;
 }
 
-/* Reads n descriptors that lie in one piece; how many of them are whole. */
+/* Does it do its work in no time? */
+static bool is_small(const struct membox_packet *d)
+{
+    return mbe_looks_small(d) && d->host.nseg <= MEMBOX_INLINE_SEGMENTS;
+}
+
+/*
+ * Reads n descriptors that lie in one piece; how many of them are whole. With
+ * `large` it ends before the first that is not small.
+ */
 static uint32_t read_ring(MemboxQueue *q, struct membox_packet *batch,
-                          uint32_t n, Ctl *ctl)
+                          uint32_t n, bool *large, Ctl *ctl)
 {
     uint32_t slot = membox_ring_slot(q->sq_head, q->sq_log2);
     uint64_t addr = q->sq_addr + (uint64_t)slot * sizeof(*batch);
@@ -239,10 +259,13 @@ static uint32_t read_ring(MemboxQueue *q, struct membox_packet *batch,
         halt(q, ctl, MEMBOX_ST_DMA_FAULT, addr);
         return 0;
     }
-    mbe_count(q->dev->engine, MEMBOX_CTR_CONTROL, n * sizeof(*batch));
     for (uint32_t i = 0; i < n; i++) {
         uint32_t index = q->sq_head + i;
 
+        if (large && !is_small(&batch[i])) {
+            *large = true;
+            return i;
+        }
         if (batch[i].phase != membox_ring_phase(index, q->sq_log2)) {
             halt(q, ctl, MEMBOX_ST_TORN, index);
             return i;
@@ -253,14 +276,18 @@ static uint32_t read_ring(MemboxQueue *q, struct membox_packet *batch,
 
 /*
  * Copies the next published descriptors, each byte once, and gives their ring
- * slots back. Each has a completion slot. 0: nothing there, or halted.
+ * slots back. Each has a completion slot. 0: nothing there, or halted. With
+ * `large` only small ones are taken; it says whether others come next.
  */
 uint32_t membox_queue_fetch(MemboxQueue *q, struct membox_packet *batch,
-                            uint32_t max)
+                            uint32_t max, bool *large)
 {
     uint32_t entries = 1U << q->sq_log2, n;
     Ctl ctl;
 
+    if (large) {
+        *large = false;
+    }
     if (qatomic_read(&q->stopped)) {
         return 0;
     }
@@ -271,7 +298,8 @@ uint32_t membox_queue_fetch(MemboxQueue *q, struct membox_packet *batch,
     n = MIN(fetchable(q, &ctl), max);
     n = MIN(n, entries - membox_ring_slot(q->sq_head, q->sq_log2));
     if (n) {
-        n = read_ring(q, batch, n, &ctl);
+        n = read_ring(q, batch, n, large, &ctl);
+        mbe_count(q->dev->engine, MEMBOX_CTR_CONTROL, n * sizeof(*batch));
         trace_membox_queue_fetch(q->dev, q->id, q->sq_head, n);
         qatomic_set(&q->sq_head, q->sq_head + n);
         q->started += n;
@@ -324,21 +352,25 @@ static bool wants_interrupt(MemboxQueue *q)
     return wants;
 }
 
-/* Any thread; the slot was reserved when the command was fetched. */
-void membox_queue_post(MemboxQueue *q, struct membox_completion *c)
+/*
+ * Any thread; the slot was reserved when the command was fetched. False: the
+ * host will not see it.
+ */
+bool membox_queue_post(MemboxQueue *q, struct membox_completion *c)
 {
-    bool ok = true, irq = false;
+    bool ok = true, irq = false, posted = false;
 
     /*
      * A reset must not wait for the lock: it has the BQL, which the holder may
      * need to map the ring.
      */
     if (qatomic_read(&q->silent)) {
-        return;
+        return false;
     }
     qemu_mutex_lock(&q->cq_lock);
     if (!qatomic_read(&q->silent)) {
         ok = post_entry(q, c);
+        posted = ok;
         if (ok) {
             q->cq_tail++;
             irq = wants_interrupt(q);
@@ -354,4 +386,5 @@ void membox_queue_post(MemboxQueue *q, struct membox_completion *c)
     if (irq) {
         membox_irq_raise(q->dev, q->vector);
     }
+    return posted;
 }

@@ -64,12 +64,10 @@ static void tear_down(MemboxState *s)
             membox_queue_free(q);
         }
     }
+    membox_regions_free(s, 0);
     for (unsigned i = 1; i < MEMBOX_MAX_CONTEXTS; i++) {
-        struct membox_ctx_args args = { .size = sizeof(args), .context = i };
-
         if (test_and_clear_bit(i, s->contexts)) {
-            mbe_admin(s->engine, 0, MEMBOX_ADM_CTX_DESTROY, &args,
-                      sizeof(args));
+            mbe_context_reset(s->engine, i);
         }
     }
     s->torn_down = true;
@@ -97,6 +95,9 @@ void membox_quiesce_begin(MemboxState *s, MemboxQuiesce how)
     qemu_mutex_unlock(&s->lock);
     if (first) {
         s->epoch++;
+        if (!mbe_away(s->engine)) {
+            membox_migrate_restart(s); /* to be ended like the others */
+        }
     }
     trace_membox_quiesce(s, how, s->epoch);
     membox_schedule_main(s);
@@ -149,22 +150,70 @@ void membox_quiesce_wait(MemboxState *s)
     membox_regs_reset(s);
 }
 
-/* Stopping the VM drains: what runs ends, what is parked stays so. */
+/* Has all ended that was begun, but for what waits? lock */
+static bool drained(MemboxState *s)
+{
+    return !s->busy && !s->progress_busy && QSIMPLEQ_EMPTY(&s->readyq) &&
+           !s->quiesce && !(s->queue[0] && s->admin.active);
+}
+
+/*
+ * What runs ends, what is done completes, and a reset comes to its end; what is
+ * parked stays so. No vCPU is in a translation block: nobody waits for them.
+ */
+static void drain(MemboxState *s)
+{
+    do {
+        qemu_mutex_lock(&s->lock);
+        while (!drained(s)) {
+            qemu_mutex_unlock(&s->lock);
+            membox_requests_serve(s);
+            membox_admin_main(s);
+            membox_barriers_end(s);
+            membox_quiesce_poll(s);
+            qemu_mutex_lock(&s->lock);
+            if (QTAILQ_EMPTY(&s->requests) && !drained(s)) {
+                qemu_cond_timedwait(&s->idle, &s->lock, POLL_MS);
+            }
+        }
+        qemu_mutex_unlock(&s->lock);
+    } while (mbe_end_delays(s->engine));
+}
+
+/* The other ranks count on what a collective has done here: it cannot move. */
+static void end_collectives(MemboxState *s)
+{
+    for (unsigned i = 1; i <= s->queues; i++) {
+        if (s->queue[i]) {
+            membox_queue_abort_groups(s->queue[i]);
+        }
+    }
+}
+
+static void set_paused(MemboxState *s, bool paused)
+{
+    qemu_mutex_lock(&s->lock);
+    s->paused = paused;
+    qemu_cond_broadcast(&s->work);
+    qemu_mutex_unlock(&s->lock);
+}
+
 void membox_vm_state(void *opaque, bool running, RunState state)
 {
     MemboxState *s = opaque;
 
-    qemu_mutex_lock(&s->lock);
-    s->paused = !running;
-    qemu_cond_broadcast(&s->work);
-    while (s->paused && (s->busy || s->progress_busy)) {
-        qemu_mutex_unlock(&s->lock);
-        membox_requests_serve(s);
-        qemu_mutex_lock(&s->lock);
-        if (QTAILQ_EMPTY(&s->requests) && (s->busy || s->progress_busy)) {
-            qemu_cond_timedwait(&s->idle, &s->lock, POLL_MS);
+    if (!running) {
+        if (state == RUN_STATE_FINISH_MIGRATE) {
+            end_collectives(s);
         }
+        set_paused(s, true);
+        drain(s);
+    } else if (membox_migrate_may_run(s)) {
+        set_paused(s, false);
+        membox_migrate_run(s);
+    } else {
+        vm_stop(RUN_STATE_INTERNAL_ERROR);
+        return;
     }
-    qemu_mutex_unlock(&s->lock);
     membox_irq_flush(s);
 }

@@ -134,6 +134,8 @@ static uint32_t read_narrow(MemboxState *s, hwaddr at)
         return MEMBOX_MAX_TIMEOUT_US;
     case MEMBOX_REG_MAX_CONTEXTS:
         return MEMBOX_MAX_CONTEXTS;
+    case MEMBOX_REG_MAX_REGIONS:
+        return s->user_queues ? MEMBOX_LIMIT_REGIONS : 0;
     case MEMBOX_REG_MAX_WINDOWS:
         return s->max_windows;
     case MEMBOX_REG_EPOCH:
@@ -309,7 +311,7 @@ static void doorbell_write(void *opaque, hwaddr at, uint64_t val, unsigned size)
     }
     trace_membox_doorbell(s, queue, offset);
     mbe_count(s->engine, MEMBOX_CTR_DOORBELLS, 1);
-    membox_kick(s, queue);
+    membox_ring(s, queue);
 }
 
 static const MemoryRegionOps doorbell_ops = {

@@ -12,12 +12,16 @@
  * it may still reach it (MemboxBarrier). All functions run under the BQL.
  */
 #include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "qemu/timer.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "exec/memory.h"
 #include "hw/core/cpu.h"
 #include "device.h"
 #include "trace.h"
+
+#define BARRIER_LOOK_MS 50
 
 static unsigned all_windows; /* of all devices of this VM; BQL */
 
@@ -88,6 +92,30 @@ static bool place(MemboxState *s, MemboxWindow *w, MemboxWindow **before)
     return at + w->extent.length <= s->aperture_size;
 }
 
+/* Makes a window appear, which stands before another one or last. */
+static void show(MemboxState *s, MemboxWindow *w, MemboxWindow *before)
+{
+    if (before) {
+        QTAILQ_INSERT_BEFORE(before, w, next);
+    } else {
+        QTAILQ_INSERT_TAIL(&s->windows, w, next);
+    }
+    qatomic_set(&s->nwindows, s->nwindows + 1);
+    if (w->hollow) {
+        return;
+    }
+    memory_region_init_alias(&w->mr, OBJECT(s), "membox-window",
+                             w->writable ? &s->ram_rw : &s->ram_ro,
+                             w->extent.offset, w->extent.length);
+    memory_region_add_subregion(&s->aperture, w->offset, &w->mr);
+}
+
+static void hide(MemboxState *s, MemboxWindow *w)
+{
+    memory_region_del_subregion(&s->aperture, &w->mr);
+    object_unparent(OBJECT(&w->mr));
+}
+
 /* Takes over the extent if it succeeds. */
 uint16_t membox_window_add(MemboxState *s, uint16_t context, uint32_t handle,
                            bool writable, const struct mbe_extent *x,
@@ -107,22 +135,42 @@ uint16_t membox_window_add(MemboxState *s, uint16_t context, uint32_t handle,
         return MEMBOX_ST_NO_SPACE;
     }
     w->id = ++s->next_window;
-    if (before) {
-        QTAILQ_INSERT_BEFORE(before, w, next);
-    } else {
-        QTAILQ_INSERT_TAIL(&s->windows, w, next);
-    }
-    memory_region_init_alias(&w->mr, OBJECT(s), "membox-window",
-                             writable ? &s->ram_rw : &s->ram_ro,
-                             x->offset, x->length);
-    memory_region_add_subregion(&s->aperture, w->offset, &w->mr);
-    qatomic_set(&s->nwindows, s->nwindows + 1);
+    w->writable = writable;
+    show(s, w, before);
     out->window = w->id;
     out->offset = w->offset;
     out->length = x->length;
     trace_membox_window_map(s, w->id, context, handle, w->offset, x->length,
                             writable);
     return MEMBOX_ST_OK;
+}
+
+/*
+ * A window where it was before a migration, in the order of their offsets.
+ * False: it cannot be there.
+ */
+bool membox_window_restore(MemboxState *s, const MemboxSavedWindow *v,
+                           const struct mbe_extent *x)
+{
+    MemboxWindow *last = QTAILQ_LAST(&s->windows), *w;
+
+    if (s->nwindows >= s->max_windows || (v->writable && s->rdonly) ||
+        (v->offset | x->length) & (4 * KiB - 1) || !x->length ||
+        x->length > s->aperture_size ||
+        v->offset > s->aperture_size - x->length ||
+        (last && v->offset < last->offset + last->extent.length)) {
+        return false;
+    }
+    w = g_new0(MemboxWindow, 1);
+    w->extent = *x;
+    w->id = v->id;
+    w->context = v->context;
+    w->handle = v->handle;
+    w->writable = v->writable;
+    w->hollow = v->hollow;
+    w->offset = v->offset;
+    show(s, w, NULL);
+    return true;
 }
 
 static void barrier_end(MemboxBarrier *b)
@@ -132,7 +180,9 @@ static void barrier_end(MemboxBarrier *b)
 
     while ((w = QTAILQ_FIRST(&b->windows))) {
         QTAILQ_REMOVE(&b->windows, w, next);
-        mbe_extent_put(s->engine, &w->extent);
+        if (!w->hollow) {
+            mbe_extent_put(s->engine, &w->extent);
+        }
         g_free(w);
     }
     QLIST_REMOVE(b, next);
@@ -143,18 +193,72 @@ static void barrier_end(MemboxBarrier *b)
     membox_schedule_main(s); /* a reset may have waited for it */
 }
 
+static void barrier_free(MemboxBarrier *b)
+{
+    timer_free(b->timer);
+    g_ptr_array_free(b->cpus, true);
+    g_free(b);
+}
+
+/* Has the last vCPU passed? Then it is gone. */
+static bool barrier_passed(MemboxBarrier *b)
+{
+    if (b->cpus->len) {
+        return false;
+    }
+    if (b->dev) {
+        barrier_end(b);
+    }
+    barrier_free(b);
+    return true;
+}
+
 /* A vCPU, outside its translation blocks. */
 static void barrier_pass(CPUState *cpu, run_on_cpu_data data)
 {
     MemboxBarrier *b = data.host_ptr;
 
-    if (--b->remaining) {
-        return;
+    g_ptr_array_remove_fast(b->cpus, cpu);
+    barrier_passed(b);
+}
+
+static bool is_plugged(const CPUState *which)
+{
+    CPUState *cpu;
+
+    CPU_FOREACH(cpu) {
+        if (cpu == which) {
+            return true;
+        }
     }
-    if (b->dev) {
-        barrier_end(b);
+    return false;
+}
+
+/* A vCPU that was unplugged meanwhile never comes by: it has left for good. */
+static void barrier_look(void *opaque)
+{
+    MemboxBarrier *b = opaque;
+
+    for (unsigned i = b->cpus->len; i-- > 0; ) {
+        if (!is_plugged(g_ptr_array_index(b->cpus, i))) {
+            g_ptr_array_remove_index_fast(b->cpus, i);
+        }
     }
-    g_free(b);
+    if (!barrier_passed(b)) {
+        timer_mod(b->timer,
+                  qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + BARRIER_LOOK_MS);
+    }
+}
+
+static MemboxBarrier *barrier_new(MemboxState *s)
+{
+    MemboxBarrier *b = g_new0(MemboxBarrier, 1);
+
+    b->dev = s;
+    b->cpus = g_ptr_array_new_with_free_func(object_unref);
+    b->timer = timer_new_ms(QEMU_CLOCK_REALTIME, barrier_look, b);
+    QTAILQ_INIT(&b->windows);
+    return b;
 }
 
 static void barrier_start(MemboxState *s, MemboxBarrier *b)
@@ -163,8 +267,11 @@ static void barrier_start(MemboxState *s, MemboxBarrier *b)
 
     QLIST_INSERT_HEAD(&s->barriers, b, next);
     CPU_FOREACH(cpu) {
-        b->remaining++;
+        object_ref(OBJECT(cpu));
+        g_ptr_array_add(b->cpus, cpu);
     }
+    timer_mod(b->timer,
+              qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + BARRIER_LOOK_MS);
     /* Queued behind the TLB flushes of the transaction before it. */
     CPU_FOREACH(cpu) {
         async_run_on_cpu(cpu, barrier_pass, RUN_ON_CPU_HOST_PTR(b));
@@ -191,21 +298,20 @@ unsigned membox_window_remove(MemboxState *s, bool wakes_admin,
                                             const void *arg),
                               const void *arg)
 {
-    MemboxBarrier *b = g_new0(MemboxBarrier, 1);
+    MemboxBarrier *b = barrier_new(s);
     MemboxWindow *w, *following;
     unsigned n = 0;
 
-    b->dev = s;
     b->wakes_admin = wakes_admin;
-    QTAILQ_INIT(&b->windows);
     memory_region_transaction_begin();
     QTAILQ_FOREACH_SAFE(w, &s->windows, next, following) {
         if (match(w, arg)) {
             trace_membox_window_unmap(s, w->id);
             QTAILQ_REMOVE(&s->windows, w, next);
             QTAILQ_INSERT_TAIL(&b->windows, w, next);
-            memory_region_del_subregion(&s->aperture, &w->mr);
-            object_unparent(OBJECT(&w->mr));
+            if (!w->hollow) {
+                hide(s, w);
+            }
             n++;
         }
     }
@@ -214,7 +320,54 @@ unsigned membox_window_remove(MemboxState *s, bool wakes_admin,
     if (n) {
         barrier_start(s, b);
     } else {
-        g_free(b);
+        barrier_free(b);
     }
     return n;
+}
+
+/*
+ * Windows of revoked parameters show nothing any more, and give the parameters
+ * up. They keep their places and numbers until their owner unmaps them: what
+ * still points there must not see another's window.
+ */
+void membox_windows_revoke(MemboxState *s)
+{
+    MemboxBarrier *b;
+    MemboxWindow *w;
+    bool any = false;
+
+    if (!qatomic_xchg(&s->revoked, false)) {
+        return;
+    }
+    b = barrier_new(s);
+    memory_region_transaction_begin();
+    QTAILQ_FOREACH(w, &s->windows, next) {
+        MemboxWindow *was;
+
+        if (w->hollow || !mbe_extent_revoked(s->engine, &w->extent)) {
+            continue;
+        }
+        trace_membox_window_revoke(s, w->id);
+        hide(s, w);
+        w->hollow = true;
+        was = g_new0(MemboxWindow, 1);
+        was->extent = w->extent;
+        QTAILQ_INSERT_TAIL(&b->windows, was, next);
+        any = true;
+    }
+    memory_region_transaction_commit();
+    if (any) {
+        barrier_start(s, b);
+    } else {
+        barrier_free(b);
+    }
+}
+
+/* The engine: parameters were revoked. Any thread. */
+void membox_revoked(void *opaque)
+{
+    MemboxState *s = opaque;
+
+    qatomic_set(&s->revoked, true);
+    membox_schedule_main(s);
 }

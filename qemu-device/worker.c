@@ -73,7 +73,7 @@ void membox_cmd_gone(MemboxQueue *q, bool aborting)
 }
 
 /* lock held, also on return. */
-static void serve(MemboxState *s, MemboxQueue *q)
+static void serve(MemboxState *s, MemboxQueue *q, bool (*fn)(MemboxQueue *q))
 {
     bool more;
 
@@ -81,7 +81,7 @@ static void serve(MemboxState *s, MemboxQueue *q)
     q->again = false;
     q->serving = true;
     qemu_mutex_unlock(&s->lock);
-    more = q->id ? membox_queue_serve(q) : membox_admin_serve(q);
+    more = fn(q);
     qemu_mutex_lock(&s->lock);
     q->serving = false;
     if ((more || q->again) && !s->quiesce) {
@@ -90,6 +90,27 @@ static void serve(MemboxState *s, MemboxQueue *q)
     if (q->id) {
         tell_waiters(s);
     }
+}
+
+/*
+ * A doorbell: a vCPU, BQL. Behind an IOMMU mapping has to wait for the main
+ * loop, and a queue that a worker is at is left to it.
+ */
+void membox_ring(MemboxState *s, unsigned id)
+{
+    MemboxQueue *q;
+
+    qemu_mutex_lock(&s->lock);
+    q = s->quiesce ? NULL : s->queue[id];
+    if (q && id && !s->has_iommu && !s->paused && !q->serving && !q->queued) {
+        s->busy++;
+        serve(s, q, membox_queue_serve_small);
+        s->busy--;
+    } else if (q) {
+        run_queue(s, q);
+    }
+    qemu_mutex_unlock(&s->lock);
+    membox_irq_flush(s);
 }
 
 static void execute(MemboxState *s, MemboxCmd *c)
@@ -105,6 +126,22 @@ static void execute(MemboxState *s, MemboxCmd *c)
     }
 }
 
+/*
+ * The queue to serve next. A stopped VM's are not looked at, but what was begun
+ * goes on to its end: commands that are ready, and the administration command
+ * under way.
+ */
+static MemboxQueue *next_queue(MemboxState *s)
+{
+    MemboxQueue *q = QSIMPLEQ_FIRST(&s->runq);
+
+    if (!s->paused || s->quiesce) {
+        return q;
+    }
+    q = s->queue[0];
+    return q && q->queued && s->admin.active ? q : NULL;
+}
+
 static void *worker(void *opaque)
 {
     MemboxState *s = opaque;
@@ -113,10 +150,9 @@ static void *worker(void *opaque)
     qemu_mutex_lock(&s->lock);
     while (!s->stop) {
         MemboxCmd *c = QSIMPLEQ_FIRST(&s->readyq);
-        MemboxQueue *q = QSIMPLEQ_FIRST(&s->runq);
+        MemboxQueue *q = next_queue(s);
 
-        /* A reset of a stopped VM needs what is in flight to end. */
-        if ((s->paused && !s->quiesce) || (!c && !q)) {
+        if (!c && !q) {
             qemu_cond_wait(&s->work, &s->lock);
             continue;
         }
@@ -125,8 +161,8 @@ static void *worker(void *opaque)
             QSIMPLEQ_REMOVE_HEAD(&s->readyq, next);
             execute(s, c);
         } else {
-            QSIMPLEQ_REMOVE_HEAD(&s->runq, run);
-            serve(s, q);
+            QSIMPLEQ_REMOVE(&s->runq, q, MemboxQueue, run);
+            serve(s, q, q->id ? membox_queue_serve : membox_admin_serve);
         }
         s->busy--;
         if (s->paused) {
@@ -184,6 +220,7 @@ static void main_bh(void *opaque)
 
     membox_requests_serve(s);
     membox_admin_main(s);
+    membox_windows_revoke(s);
     membox_quiesce_poll(s);
 }
 

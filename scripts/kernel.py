@@ -21,15 +21,16 @@ import tempfile
 
 import cache
 import debian
+import machine
 import packages
 import step
 
 STOCK = {"6.12": r"linux-image-6\.12\.[0-9.]+\+deb12-amd64", "6.1": r"linux-image-6\.1\.0-[0-9]+-amd64"}
 SOURCE_PACKAGE = "linux-source-6.12"
+STOCK_DISK_GIB, DEBUG_DISK_GIB, MEMORY_MIB = 2, 5, 1500
 FRAGMENT = pathlib.Path(__file__).with_name("kernel-debug.config")
 # Offsets in a bzImage (Documentation/arch/x86/boot.rst); its payload ends with the unpacked size.
 SETUP_SECTORS, PAYLOAD, PAYLOAD_TRAILER = 0x1f1, 0x248, 4
-GCC_MAJOR = subprocess.run(["gcc", "-dumpversion"], capture_output=True, text=True).stdout.strip()
 
 
 def numbers(name):
@@ -42,6 +43,7 @@ def stock(series):
     known = [path for path in known if not path.name.endswith(".partial")]
     if known:
         return known[-1]
+    machine.require_space(STOCK_DISK_GIB, MEMORY_MIB)
     packages.require("fetch", "kernel")
     debian.prepare()
     names = sorted(debian.binary_names(STOCK[series]), key=numbers, reverse=True)
@@ -101,11 +103,14 @@ def source():
 
 
 def debug():
+    if not list(cache.root().glob("kernel-debug-*/bzImage")):
+        machine.require_space(DEBUG_DISK_GIB, MEMORY_MIB)
+    packages.require("kernel")
     tree = source()
-    entry = f"kernel-debug-{cache.key(tree.name, FRAGMENT, GCC_MAJOR)}"
+    compiler = subprocess.run(["gcc", "-dumpversion"], capture_output=True, text=True, check=True).stdout.strip()
+    entry = f"kernel-debug-{cache.key(tree.name, FRAGMENT, compiler)}"
     if (cache.root() / entry).is_dir():
         return cache.root() / entry
-    packages.require("kernel")
     with cache.lock(entry):
         if not (cache.root() / entry).is_dir():
             build_debug(tree, cache.root() / f"{entry}.partial", cache.root() / entry)
@@ -117,7 +122,7 @@ def build_debug(tree, partial, final):
     output = partial / "build"
     output.mkdir(parents=True, exist_ok=True)
     make = ["make", "-s", "-C", str(tree), f"O={output}", "ARCH=x86_64", "KBUILD_BUILD_USER=membox",
-            "KBUILD_BUILD_HOST=membox", f"-j{os.cpu_count()}"]
+            "KBUILD_BUILD_HOST=membox", f"-j{machine.cores()}"]
     if not (output / ".config").exists():
         step.run("debug kernel: tinyconfig", [*make, "tinyconfig"], 10)
         with open(output / ".config", "a") as config:

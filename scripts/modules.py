@@ -8,11 +8,11 @@ The kernel's build system writes beside the sources, so each kernel gets a mirro
 build/modules/<kernel>/src. With --lint warnings are raised to W=1, and sparse is run (C=2).
 """
 import argparse
-import os
 import shutil
 
 import cache
 import kernel as kernels
+import machine
 import packages
 import step
 
@@ -41,7 +41,7 @@ def build(name, lint=False, build_directory=None):
             for item in tree.rglob("*.o"):
                 item.unlink()
         # Type information for BPF would need pahole, and nothing here reads it.
-        command = ["make", "-C", str(entry / "build"), f"M={tree}", f"-j{os.cpu_count()}",
+        command = ["make", "-C", str(entry / "build"), f"M={tree}", f"-j{machine.cores()}",
                    "CONFIG_DEBUG_INFO_BTF_MODULES=",
                    *(["W=1", "C=2"] if lint else []), "modules"]
         log = target / "build.log"

@@ -3,7 +3,6 @@
 """Checks that Debian's packages are there, and installs them when it may."""
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import time
@@ -13,8 +12,7 @@ import step
 
 LIST = pathlib.Path(__file__).with_name("packages.list")
 LISTS_MAX_AGE = 24 * 3600
-MIB = 1 << 20
-GIB = 1 << 30
+PATIENT = ["-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=120"]
 
 
 def groups():
@@ -45,6 +43,10 @@ def _lists_are_old():
     return not lists or time.time() - newest > LISTS_MAX_AGE
 
 
+def update(environment):
+    step.run("apt-get update", ["apt-get", *PATIENT, "update", "-q"], 10, env=environment)
+
+
 def require(*wanted):
     """Returns when the packages of these groups are installed; otherwise the step has failed."""
     lacking = missing(wanted)
@@ -57,26 +59,17 @@ def require(*wanted):
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with cache.lock("packages"):
         if _lists_are_old():
-            step.run("apt-get update", ["apt-get", "update", "-q"], 10, env=environment)
+            update(environment)
         lacking = missing(wanted)
-        if lacking:
-            step.run(f"installing {len(lacking)} packages",
-                     ["apt-get", "-o", "DPkg::Lock::Timeout=120", *install[1:4], *lacking], 40,
-                     env=environment)
-
-
-def require_space(disk_gib, memory_mib):
-    """Refuses to begin what would end with a full disk or a killed build."""
-    free = shutil.disk_usage(cache.root()).free
-    if free < disk_gib * GIB:
-        step.fail("disk", f"{cache.root()} has {free / GIB:.1f} GiB free, {disk_gib} are needed; "
-                  "XDG_CACHE_HOME moves the cache", kind=step.Unavailable)
-    with open("/proc/meminfo") as info:
-        rows = dict(line.split(":") for line in info)
-    available = int(rows["MemAvailable"].split()[0]) // 1024
-    if available < memory_mib:
-        step.fail("memory", f"{available} MiB available, {memory_mib} are needed",
-                  kind=step.Unavailable)
+        if not lacking:
+            return
+        command = ["apt-get", *PATIENT, *install[1:4], *lacking]
+        try:
+            step.run(f"installing {len(lacking)} packages", command, 40, env=environment)
+        except step.Failed:
+            # The lists may name what the mirror has replaced since.
+            update(environment)
+            step.run(f"installing {len(lacking)} packages again", command, 40, env=environment)
 
 
 def main():

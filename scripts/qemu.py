@@ -16,6 +16,7 @@ import shutil
 
 import cache
 import debian
+import machine
 import packages
 import step
 
@@ -33,6 +34,8 @@ DROPPED = {"qemu-device": "", "engine": "engine", "uapi": "uapi"}
 SUFFIXES = {".c", ".h", ".build", ".inc", ""}
 BINARY = "qemu-system-x86_64"
 KEEP = 12
+DISK_GIB = 3
+MEMORY_MIB = 1500
 
 
 def source_key():
@@ -124,6 +127,8 @@ def drop_in(source):
 
 
 def build():
+    if not list(cache.root().glob("qemu-base-*/build/build.ninja")):
+        machine.require_space(DISK_GIB, MEMORY_MIB)
     packages.require("fetch", "qemu")
     name, fetch = source_key()
     base_key = cache.key(name, *FLAGS)

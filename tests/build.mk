@@ -12,7 +12,7 @@ $(host_programs): $(B)/tests/%: $(B)/obj/tests/host/%.o $(B)/lib/libmembox.a $(B
 	$(say) LD $@
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka -lm -lpthread
 
-guest_tools := $(B)/guest/mbtool $(B)/guest/edudma $(B)/guest/badpackets
+guest_tools := $(B)/guest/mbtool $(B)/guest/edudma $(B)/guest/badpackets $(B)/guest/counts
 PROGRAMS += $(if $(SAN),,$(guest_tools))
 
 $(B)/guest/badpackets: $(patsubst %,$(B)/obj/tests/tools/badpackets_%.o,scene faults node)
@@ -23,10 +23,18 @@ $(guest_tools): $(B)/guest/%: $(B)/obj/tests/tools/%.o $(B)/lib/libmembox.a $(B)
 	$(Q)$(CC) $(ALL_LDFLAGS) -static -o $@ $^ -lm -lpthread
 
 # The driver's interface by system calls alone needs no library.
-driver_tools := $(B)/guest/packet $(B)/guest/ending
+driver_tools := $(B)/guest/packet $(B)/guest/ending $(B)/guest/region $(B)/guest/userq
 PROGRAMS += $(if $(SAN),,$(driver_tools))
 
 $(driver_tools): $(B)/guest/%: $(B)/obj/tests/vm/%.o
 	$(Q)mkdir -p $(@D)
 	$(say) LD $@
 	$(Q)$(CC) $(ALL_LDFLAGS) -static -o $@ $^
+
+# The costs of operations: the program with the marks, and the plugin of QEMU that counts between
+# them (scripts/plugin.py builds it, as it needs QEMU's header).
+PROGRAMS += $(if $(SAN),,$(B)/guest/cost)
+$(B)/guest/cost: $(B)/obj/tests/costs/cost.o $(B)/lib/libmembox.a
+	$(Q)mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(ALL_LDFLAGS) -static -o $@ $^ -lm -lpthread

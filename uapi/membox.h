@@ -495,7 +495,7 @@ MEMBOX_ASSERT(sizeof(struct membox_outcome_entry) == 24);
 #define MEMBOX_OUTCOME_ENTRIES 64
 struct membox_outcomes {
 	__u32 size;
-	__u32 count; /* out */
+	__u32 count; /* in: how many of the oldest to pass over; out: how many there are here */
 	struct membox_outcome_entry entry[MEMBOX_OUTCOME_ENTRIES];
 };
 
@@ -544,7 +544,34 @@ MEMBOX_ASSERT(sizeof(struct membox_eventfd_args) == 16);
 #define MEMBOX_EVENTFD_COMPLETION 1U
 #define MEMBOX_EVENTFD_EVENT 2U
 
-/* poll(): POLLIN completions to read, POLLPRI an event or mail, POLLOUT room. */
+/*
+ * A user queue: a pair of rings that the process maps and works with by itself,
+ * by the rules of membox_hw.h. The offsets are tokens for mmap(), MAP_SHARED, of
+ * exactly the bytes that are said; rings begin zeroed. Descriptors have context 0
+ * and name host memory by region key (MEMBOX_F_REGION, MEMBOX_F_REGION2) only.
+ */
+struct membox_uqueue_args {
+	__u32 size;
+	__u32 flags;	 /* 0 */
+	__u8 sq_log2;	 /* 5 ... the device's limit */
+	__u8 cq_log2;	 /* the larger of 6 and sq_log2 ... the device's limit */
+	__u16 queue;	 /* out of CREATE, in of DELETE */
+	__u32 rsvd;
+	/* out of CREATE */
+	__u64 sq_offset; /* 128 << sq_log2 bytes: reading and writing */
+	__u64 cq_offset; /* 64 << cq_log2 bytes: reading */
+	__u64 ctl_offset; /* a page that begins with struct membox_qctl: reading and writing */
+	__u64 db_offset; /* the doorbell page: writing */
+};
+
+MEMBOX_ASSERT(sizeof(struct membox_uqueue_args) == 48);
+#define MEMBOX_UQUEUE_MIN_SQ_LOG2 5 /* rings of whole pages */
+#define MEMBOX_UQUEUE_MIN_CQ_LOG2 6
+
+/*
+ * poll(): POLLIN completions to read, of a user queue too; POLLPRI an event or
+ * mail; POLLOUT room.
+ */
 #define MEMBOX_IOC 0xB5
 #define MEMBOX_IOC_INFO _IOWR(MEMBOX_IOC, 0x00, struct membox_info)
 #define MEMBOX_IOC_SUBMIT _IOWR(MEMBOX_IOC, 0x01, struct membox_submit)
@@ -553,6 +580,8 @@ MEMBOX_ASSERT(sizeof(struct membox_eventfd_args) == 16);
 #define MEMBOX_IOC_REGION_DEL _IOWR(MEMBOX_IOC, 0x04, struct membox_region_args)
 #define MEMBOX_IOC_WINDOW_MAP _IOWR(MEMBOX_IOC, 0x05, struct membox_window_args)
 #define MEMBOX_IOC_WINDOW_UNMAP _IOWR(MEMBOX_IOC, 0x06, struct membox_window_args)
+#define MEMBOX_IOC_QUEUE_CREATE _IOWR(MEMBOX_IOC, 0x07, struct membox_uqueue_args)
+#define MEMBOX_IOC_QUEUE_DELETE _IOWR(MEMBOX_IOC, 0x08, struct membox_uqueue_args)
 #define MEMBOX_IOC_PARAM_OPEN _IOWR(MEMBOX_IOC, 0x10, struct membox_param_args)
 #define MEMBOX_IOC_PARAM_CLOSE _IOWR(MEMBOX_IOC, 0x11, struct membox_handle_args)
 #define MEMBOX_IOC_PARAM_DESTROY _IOWR(MEMBOX_IOC, 0x12, struct membox_handle_args)

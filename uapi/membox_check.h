@@ -234,11 +234,12 @@ static inline __u64 membox_operand_count(const struct membox_packet *p, unsigned
 
 /*
  * Bytes of host memory that a packet names, 0 when it names none: host, and
- * host2 (scatter.index, coll.recv). Meaningful once the packet was checked.
+ * host2 (scatter.index, coll.recv). Meaningful once the packet was checked. used
+ * is what membox_packet_fields() says of it.
  */
-static inline __u64 membox_host_bytes(const struct membox_packet *p)
+static inline __u64 membox_host_bytes_used(const struct membox_packet *p, __u32 used)
 {
-	if (!(membox_packet_fields(p) & MBF_HOST))
+	if (!(used & MBF_HOST))
 		return 0;
 	switch (p->opcode) {
 	case MEMBOX_OP_READ:
@@ -254,9 +255,9 @@ static inline __u64 membox_host_bytes(const struct membox_packet *p)
 	}
 }
 
-static inline __u64 membox_host2_bytes(const struct membox_packet *p)
+static inline __u64 membox_host2_bytes_used(const struct membox_packet *p, __u32 used)
 {
-	if (!(membox_packet_fields(p) & MBF_HOST2))
+	if (!(used & MBF_HOST2))
 		return 0;
 	switch (p->opcode) {
 	case MEMBOX_OP_SCATTER_ACC:
@@ -266,6 +267,17 @@ static inline __u64 membox_host2_bytes(const struct membox_packet *p)
 	default:
 		return p->count * membox_type_bytes(p->dst_type);
 	}
+}
+
+/* The same for a packet by itself. */
+static inline __u64 membox_host_bytes(const struct membox_packet *p)
+{
+	return membox_host_bytes_used(p, membox_packet_fields(p));
+}
+
+static inline __u64 membox_host2_bytes(const struct membox_packet *p)
+{
+	return membox_host2_bytes_used(p, membox_packet_fields(p));
 }
 
 /* Does the device write (1) or read (0) what host names? */
@@ -291,6 +303,14 @@ static inline __u32 membox_host_align(const struct membox_packet *p)
 }
 
 /* The single checks of membox_check_packet, in its order; each returns a status. */
+
+/* The same for host2. */
+static inline __u32 membox_host2_align(const struct membox_packet *p)
+{
+	if (!membox_host2_bytes(p))
+		return 1;
+	return membox_type_bytes(p->opcode == MEMBOX_OP_SCATTER_ACC ? p->sub : p->dst_type);
+}
 
 static inline __u16 membox_check_flags(const struct membox_packet *p, __u32 used, __u16 allowed)
 {
@@ -499,22 +519,25 @@ static inline __u16 membox_check_overflow(const struct membox_packet *p, __u32 u
 	unsigned int i;
 
 	for (i = 0; i < MEMBOX_OPERANDS; i++) {
-		__u32 bytes = membox_type_bytes(membox_operand_type(p, i));
+		__u32 bytes;
 
+		if (!membox_offset_used(p, used, i))
+			continue;
+		bytes = membox_type_bytes(membox_operand_type(p, i));
 		*detail = MEMBOX_AT(offset) + 8 * i;
 		/*
 		 * (offset + count) * bytes must fit in 64 bits. The subtraction cannot
 		 * wrap: count * bytes is at most max_bytes, or count is 1.
 		 */
-		if (membox_offset_used(p, used, i) &&
-		    p->offset[i] > ~0ULL / bytes - membox_operand_count(p, i))
+		if (p->offset[i] > ~0ULL / bytes - membox_operand_count(p, i))
 			return MEMBOX_ST_OFFSET_OVERFLOW;
 	}
 	*detail = MEMBOX_AT(host.addr);
-	if (p->host.addr + membox_host_bytes(p) < p->host.addr)
+	if (p->host.addr + membox_host_bytes_used(p, used) < p->host.addr)
 		return MEMBOX_ST_OFFSET_OVERFLOW;
 	*detail = MEMBOX_AT(coll.recv.addr);
-	if ((used & MBF_HOST2) && p->coll.recv.addr + membox_host2_bytes(p) < p->coll.recv.addr)
+	if ((used & MBF_HOST2) &&
+	    p->coll.recv.addr + membox_host2_bytes_used(p, used) < p->coll.recv.addr)
 		return MEMBOX_ST_OFFSET_OVERFLOW;
 	return MEMBOX_ST_OK;
 }
@@ -522,18 +545,13 @@ static inline __u16 membox_check_overflow(const struct membox_packet *p, __u32 u
 static inline __u16 membox_check_alignment(const struct membox_packet *p, __u32 used,
 					   __u32 *detail)
 {
-	__u32 align = membox_host_align(p);
-
-	if (membox_host_bytes(p) && (p->host.addr & (align - 1))) {
+	if ((p->host.addr & (membox_host_align(p) - 1)) && membox_host_bytes_used(p, used)) {
 		*detail = MEMBOX_AT(host.addr);
 		return MEMBOX_ST_MISALIGNED;
 	}
-	if (used & MBF_HOST2) {
-		align = membox_type_bytes(p->opcode == MEMBOX_OP_SCATTER_ACC ? p->sub :
-					  p->dst_type);
+	if ((used & MBF_HOST2) && (p->coll.recv.addr & (membox_host2_align(p) - 1))) {
 		*detail = MEMBOX_AT(coll.recv.addr);
-		if (membox_host2_bytes(p) && (p->coll.recv.addr & (align - 1)))
-			return MEMBOX_ST_MISALIGNED;
+		return MEMBOX_ST_MISALIGNED;
 	}
 	return MEMBOX_ST_OK;
 }

@@ -53,7 +53,7 @@ enum membox_fmt_area_id {
 	MEMBOX_AREA_WAITERS = 11, /* u64 words (MEMBOX_WAITER_*), per_port of them */
 	MEMBOX_AREA_OUTCOMES = 12, /* struct membox_fmt_outcome, per_port of them */
 	MEMBOX_AREA_UNDO = 13,	  /* struct membox_fmt_undo + a stripe, per_port of them */
-	MEMBOX_AREA_COLL = 14,	  /* kept for collectives' slots and staging; may be empty */
+	MEMBOX_AREA_COLL = 14,	  /* pages of collectives, given to groups; may be empty */
 	MEMBOX_AREA_JOURNAL = 15, /* kept for a longer journal; may be empty */
 	MEMBOX_AREA_DATA = 16,	  /* parameters, and version pages of mappable ones */
 	MEMBOX_NR_AREAS = 24	  /* the rest: all zero */
@@ -119,7 +119,8 @@ struct membox_fmt_state {
 	__u64 next_param;    /* hint: where a free entry is looked for first */
 	__u64 recoveries;    /* of dead ports, ever */
 	__u64 mail_seq;	     /* last one given to a mail */
-	__u8 rsvd2[4096 - 192];
+	__u64 revocations;   /* of parameters, ever: who has windows looks whether they go */
+	__u8 rsvd2[4096 - 200];
 };
 
 MEMBOX_ASSERT(sizeof(struct membox_fmt_state) == MEMBOX_FMT_PAGE);
@@ -144,7 +145,8 @@ struct membox_fmt_port {
 	__u64 rsvd0[2];
 	__u32 wake;	 /* futex: bumped when something may have changed for it */
 	__u32 sleepers;	 /* threads that sleep on it */
-	__u64 rsvd1[7];
+	__u64 suspended[2]; /* SUSPENDED: uuid by which it is resumed */
+	__u64 rsvd1[5];
 	__u64 counter[MEMBOX_NR_COUNTERS];
 	__u8 rsvd2[4096 - 320];
 };
@@ -155,11 +157,13 @@ MEMBOX_ASSERT(sizeof(struct membox_fmt_port) == MEMBOX_FMT_PAGE);
 
 /* A context. */
 struct membox_fmt_context {
-	__u64 word; /* generation << 32 | 1 when it is open */
+	__u64 word; /* generation << 32 | 1 when it is open, 2 when a reset ended it */
 	__u64 rsvd;
 };
 
 MEMBOX_ASSERT(sizeof(struct membox_fmt_context) == 16);
+#define MEMBOX_CONTEXT_OPEN 1ULL
+#define MEMBOX_CONTEXT_RESET 2ULL /* its outcomes can be asked until it is made anew */
 
 /*
  * A reference of a context to a parameter: a handle, or a window's hold. The
@@ -168,12 +172,15 @@ MEMBOX_ASSERT(sizeof(struct membox_fmt_context) == 16);
 struct membox_fmt_handle {
 	__u64 word; /* below; 0: free */
 	__u32 param;
-	__u32 rsvd0;
+	__u32 kept;   /* of a SUSPENDED port: what its owner knew; below */
 	__u64 serial; /* of the parameter */
-	__u64 rsvd1;
+	__u64 told;   /* of a SUSPENDED port: version of the last event */
 };
 
 MEMBOX_ASSERT(sizeof(struct membox_fmt_handle) == 32);
+/* kept: bits 0-15 the last generation given */
+#define MEMBOX_KEPT_ZOMBIE (1U << 16) /* free, and a handle of a destroyed parameter, ... */
+#define MEMBOX_KEPT_CONTEXT_SHIFT 24  /* ... of this context (8 bits) */
 #define MEMBOX_HANDLE_OPEN 1ULL	      /* bits 0-7: state */
 #define MEMBOX_HANDLE_HOLD 2ULL	      /* keeps the extent, is not a handle */
 #define MEMBOX_HANDLE_RIGHTS_SHIFT 8  /* 8 bits */
@@ -286,10 +293,94 @@ struct membox_fmt_group {
 	__u64 rsvd0;
 	__u8 rsvd1[1024 - 160];
 	struct membox_fmt_seat seat[MEMBOX_MAX_RANKS];
-	__u8 coll[2048]; /* kept for the collectives in flight */
+	__u64 coll; /* MEMBOX_COLL_*: its pages of the area of collectives; 0: none yet */
+	__u8 rsvd2[2048 - 8];
 };
 
 MEMBOX_ASSERT(sizeof(struct membox_fmt_group) == 4096);
+
+/*
+ * Collectives of a group: pages of MEMBOX_AREA_COLL, given to it at its first one
+ * and gone with it. Who is given them zeroes all but staging, then stores
+ * group.coll, with the table's lock held. They hold, one behind the other,
+ *
+ *	struct membox_fmt_coll
+ *	struct membox_fmt_coll_seat   [ranks]
+ *	block                         [MEMBOX_COLL_SLOTS][ranks]: struct
+ *		membox_fmt_coll_entry and MEMBOX_COLL_SMALL bytes of what the rank sends
+ *	staging, on a page boundary   [ranks][MEMBOX_COLL_DEPTH] pieces
+ *
+ * Collective number seq of an epoch has slot seq % MEMBOX_COLL_SLOTS, which it may
+ * use when every rank has ended all that are MEMBOX_COLL_SLOTS and more before it;
+ * staging is used by one at a time, when every rank has ended all before it. What is
+ * a rank's (seat, blocks, staging) is written by that rank alone.
+ */
+#define MEMBOX_COLL_SLOTS 8
+#define MEMBOX_COLL_SMALL 4096U	     /* bytes that travel in blocks; more: through staging */
+#define MEMBOX_COLL_BLOCK 4224U	     /* entry and bytes, whole pairs of lines */
+#define MEMBOX_COLL_DEPTH 4U	     /* pieces of staging a rank: chunks on their way at once */
+#define MEMBOX_COLL_PIECE (128U << 10) /* at most, and ... */
+#define MEMBOX_COLL_PIECE_MIN 4096U  /* ... at least: a power of two */
+
+/* group.coll: first page << 32 | pages << 8 | log2 of a piece's bytes */
+#define MEMBOX_COLL_FIRST_SHIFT 32
+#define MEMBOX_COLL_PAGES_SHIFT 8
+#define MEMBOX_COLL_PAGES 0xffffffULL
+
+/*
+ * The outcome of the collective that has a slot: seq << 48 | epoch << 24 | rank << 16 |
+ * status << 8 | count, low bits of each. Another seq or epoch than one's own: nobody
+ * is done yet. count: ranks that have given all that others need of them; all of them:
+ * COMMITTED. status (enum membox_status), not 0 before that: it was ended so, because
+ * of that rank. Both are for ever; each change is a compare-and-swap.
+ */
+#define MEMBOX_COLL_COUNT 0xffULL
+#define MEMBOX_COLL_STATUS_SHIFT 8
+#define MEMBOX_COLL_RANK_SHIFT 16
+#define MEMBOX_COLL_TAG_SHIFT 24
+
+static inline __u64 membox_coll_tag(__u32 epoch, __u32 seq)
+{
+	return (__u64)(seq & 0xffff) << 48 | (__u64)(epoch & 0xffffff) << MEMBOX_COLL_TAG_SHIFT;
+}
+
+struct membox_fmt_coll {
+	__u64 parked; /* bit: that rank sleeps, and is to be woken by whoever changed something */
+	__u64 rsvd[7];
+	struct {
+		__u64 word; /* the outcome */
+		__u64 rsvd[7];
+	} slot[MEMBOX_COLL_SLOTS];
+};
+
+MEMBOX_ASSERT(sizeof(struct membox_fmt_coll) == 64 + 64 * MEMBOX_COLL_SLOTS);
+
+/* state: epoch << 32 | seq below which it ended all collectives of that epoch */
+struct membox_fmt_coll_seat {
+	__u64 state;
+	__u64 gave_up; /* the last it ended before it had a slot: seq << 32 | status << 8 | rank */
+	__u64 rsvd[6];
+};
+
+MEMBOX_ASSERT(sizeof(struct membox_fmt_coll_seat) == MEMBOX_FMT_LINE);
+
+/* A rank in a slot. tag: epoch << 32 | seq, stored when the rest is whole. */
+struct membox_fmt_coll_entry {
+	__u64 tag;
+	__u64 count;  /* of its packet, as the four types below and root */
+	__u8 opcode;
+	__u8 src_type;
+	__u8 dst_type;
+	__u8 reduction;
+	__u32 root;
+	__u32 done;   /* of its seat, when it came */
+	__u32 staged;  /* chunks that it has put into its staging, */
+	__u32 reduced; /* ... whose share it has reduced, */
+	__u32 taken;   /* ... and of whose staging it has no more need */
+	__u64 rsvd[3];
+};
+
+MEMBOX_ASSERT(sizeof(struct membox_fmt_coll_entry) == MEMBOX_FMT_LINE);
 
 /* A mail. word: seq << 24 | context << 8 | 1 when it is full. */
 struct membox_fmt_mail {
@@ -319,7 +410,8 @@ struct membox_fmt_outcome {
 	__u32 outcome;
 	__u32 status;
 	__u64 command; /* after a crash: generation of the port << 32 | sequence of the writer */
-	__u64 rsvd[3];
+	__u64 writer;  /* after a crash: number of the writer's record + 1, else 0 */
+	__u64 rsvd[2];
 };
 
 MEMBOX_ASSERT(sizeof(struct membox_fmt_outcome) == 64);

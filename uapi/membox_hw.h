@@ -145,6 +145,7 @@ enum membox_status {
 #define MEMBOX_REG_ERR_COUNT 0x0a0 /* u32 ro: errors logged since power on */
 #define MEMBOX_REG_INT_CAUSE 0x0a4 /* u32 rw1c: MEMBOX_INT_* causes of vector 0 */
 #define MEMBOX_REG_BOX_BYTES 0x0a8 /* u64 ro: bytes of the box's data area */
+#define MEMBOX_REG_MAX_REGIONS 0x0b0 /* u32 ro: keys have an index below it */
 #define MEMBOX_REG_COUNTERS 0x100 /* u64 ro each, in the order of enum membox_counter */
 #define MEMBOX_REG_ERR_LOG 0x400  /* struct membox_err x MEMBOX_ERR_LOG, ring by ERR_COUNT */
 #define MEMBOX_REG_PORT_STATE 0x800 /* u32 ro a port: enum membox_port_state */
@@ -339,6 +340,7 @@ enum membox_admin_opcode {
 	MEMBOX_ADM_GROUP_INFO = 0x92,	/* E struct membox_group_args */
 	MEMBOX_ADM_PORT_STAT = 0x93,	/* E struct membox_port_stat */
 	MEMBOX_ADM_GET_OUTCOMES = 0x94,	/* E struct membox_outcomes */
+	MEMBOX_ADM_PORT_EVICT = 0x95,	/* E struct membox_port_stat (port), operator only */
 	MEMBOX_ADM_WINDOW_MAP = 0xa0,	/* D struct membox_window_args */
 	MEMBOX_ADM_WINDOW_UNMAP = 0xa1,	/* D struct membox_window_args */
 	MEMBOX_ADM_QUEUE_CREATE = 0xa2,	/* D struct membox_queue_args; context 0 only */
@@ -414,5 +416,6 @@ struct membox_region_hw {
 };
 
 MEMBOX_ASSERT(sizeof(struct membox_region_hw) == 32);
+#define MEMBOX_MAX_REGION (1ULL << 40) /* bytes of one */
 
 #endif /* MEMBOX_HW_H */

@@ -76,6 +76,8 @@ static inline int bad_operand_fits(const struct bad_operand *bad, const struct m
 	case BAD_OTHER_TYPE:
 	case BAD_END:
 		return typed;
+	case BAD_BESIDE:
+		return !!(membox_packet_fields(p) & MBF_P0);
 	default:
 		return 1;
 	}
@@ -86,7 +88,8 @@ static inline void bad_operand_apply(const struct bad_operand *bad, struct membo
 				     const struct bad_env *env)
 {
 	unsigned int i = bad->operand;
-	int reads = i || bad_reads_only(p);
+	int coll = p->opcode >= MEMBOX_OP_ALLREDUCE && p->opcode <= MEMBOX_OP_BARRIER;
+	int reads = coll ? !i : i || bad_reads_only(p); /* a collective sends p0 and receives p1 */
 	int other = p->handle[i] == env->other_type;
 
 	switch (bad->what) {

@@ -17,6 +17,7 @@ class Watch:
     def __init__(self, program, path, excepted=()):
         self.program, self.path, self.excepted = program, path, excepted
         self.before = self.after = None
+        self.kinds = []  # behind which something had changed
 
     def at(self, step):
         if step == "revoke":
@@ -26,15 +27,18 @@ class Watch:
             self.before = boxfile.hashes(self.path, self.excepted)
         else:
             self.after = boxfile.hashes(self.path, self.excepted)
+            areas = boxfile.changed(self.before, self.after)
+            if areas and step != "after":
+                self.kinds.append((step, areas))
 
     def check(self, t, name):
         """A result: has anything changed between the steps before and after?"""
         if not self.before or not self.after:
             return t.not_ok(name, "the program did not get that far")
-        return t.equal(boxfile.changed(self.before, self.after), [], name)
+        return t.equal((boxfile.changed(self.before, self.after), self.kinds), ([], []), name)
 
 
-def on_host(watch, timeout=200):
+def on_host(watch, timeout=500):
     """Runs it on the file, in this machine: (exit status, output)."""
     with tempfile.TemporaryDirectory(prefix="membox-steps-") as steps:
         environment = {**os.environ, "MEMBOX": f"file:{watch.path}", "BADPACKETS_STEPS": steps}
@@ -57,7 +61,7 @@ def on_host(watch, timeout=200):
                 child.wait()
 
 
-def in_guest(watch, guest, command, timeout=400):
+def in_guest(watch, guest, command, timeout=900):
     """Runs it in a guest: (exit status, output)."""
     job = guest.spawn(f"mkdir -p /tmp/steps && rm -f /tmp/steps/* && BADPACKETS_STEPS=/tmp/steps {command}")
     for step in ("revoke", "before", "after"):

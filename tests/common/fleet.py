@@ -12,7 +12,7 @@ import pathlib
 import subprocess
 import tempfile
 
-from vm import Guest, GuestError, box_args
+from vm import COMMAND_TIMEOUT, Guest, GuestError, box_args
 
 CHECKOUT = pathlib.Path(__file__).parents[2]
 BUILD = pathlib.Path(os.environ.get("B", CHECKOUT / "build"))
@@ -37,12 +37,12 @@ class Computer(Guest):
 
     def insmod(self):
         status, output = self.run("insmod /lib/membox/membox.ko && "
-                                  "for i in $(seq 100); do [ -c /dev/membox0 ] && break; sleep 0.1; done; "
-                                  "ls /dev/membox0", 60)
+                                  "for i in $(seq 600); do [ -c /dev/membox0 ] && break; sleep 0.1; done; "
+                                  "ls /dev/membox0")
         if status:
             raise GuestError(f"{self.name}: insmod: {output}\n{self.console_tail()}")
 
-    def box(self, command, timeout=120):
+    def box(self, command, timeout=COMMAND_TIMEOUT):
         """Runs an mbtool command here; its values, or ToolFailed."""
         status, output = self.run(f"MEMBOX=/dev/membox0 /usr/bin/mbtool {command}", timeout)
         if status:
@@ -57,15 +57,15 @@ class Fleet:
     """A box file in memory and some guests on it; everything goes with the with block."""
 
     def __init__(self, name, guests=1, size="256M", kernel="6.12", options="", ports=8, memory="512M",
-                 files=None, devices=(), start=True):
+                 files=None, devices=(), start=True, params=1024):
         self.name, self.kernel, self.options, self.memory = name, kernel, options, memory
         self.files = {"/usr/bin/mbtool": TOOLS / "mbtool", **(files or {})}
         self.extra = list(devices)
         folder = "/dev/shm" if os.path.isdir("/dev/shm") else None
         self.folder = tempfile.TemporaryDirectory(prefix=f"membox-{name}-", dir=folder)
         self.path = pathlib.Path(self.folder.name) / "box"
-        subprocess.run([BUILD / "bin/memboxctl", "format", self.path, "--size", size, "--ports", str(ports)], check=True,
-                       stdout=subprocess.DEVNULL, timeout=120)
+        subprocess.run([BUILD / "bin/memboxctl", "format", self.path, "--size", size, "--ports", str(ports),
+                        "--params", str(params)], check=True, stdout=subprocess.DEVNULL, timeout=120)
         self.guests = []
         try:
             for number in range(guests):
@@ -107,6 +107,11 @@ class Fleet:
         if child.returncode:
             raise ToolFailed("host", command, child.returncode, output)
         return parse(output)
+
+    def host_cost(self, command, timeout=120):
+        """Runs the program of tests/costs on the file, in this machine."""
+        subprocess.run([TOOLS / "cost", *command.split()], env={**os.environ, "MEMBOX": f"file:{self.path}"}, check=True,
+                       timeout=timeout)
 
     def fsck(self):
         """What the checker finds, "" for nothing."""

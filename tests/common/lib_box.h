@@ -167,7 +167,7 @@ static inline pid_t start_child(void (*run)(int number), int number)
 
 	assert_true(pid >= 0);
 	if (!pid) {
-		alarm(120);
+		alarm(300);
 		run(number);
 		_exit(0);
 	}

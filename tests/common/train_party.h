@@ -45,10 +45,12 @@ struct rank {
 	unsigned int steps;	   /* then it closes */
 	double lr;		   /* 0: PARTY_LR */
 	uint64_t count_b;	   /* elements of "b"; 0: PARTY_B */
-	unsigned int stall_step;   /* sleeps stall_us before this step */
-	unsigned int stall_us;
+	unsigned int stall_step;   /* before this step it sleeps ... */
+	unsigned int stall_us;	   /* ... so long, ... */
+	const int *stall_until;	   /* ... and until this is not 0 */
 	bool flat;		   /* tensors one behind the other: no copies in the library */
 
+	int ended;		   /* 1 when the rank is closed; for others that stall until then */
 	int error;		   /* of close */
 	char text[256];
 	float w[PARTY_COUNT];
@@ -136,8 +138,11 @@ static inline int party_step(struct rank *r, struct membox_train *t, uint64_t s,
 
 	if (r->delay_us)
 		usleep(r->delay_us);
-	if (r->stall_us && s == r->stall_step)
+	if (s == r->stall_step) {
 		usleep(r->stall_us);
+		while (r->stall_until && !__atomic_load_n(r->stall_until, __ATOMIC_ACQUIRE))
+			usleep(1000);
+	}
 	memcpy(w, a, PARTY_A * sizeof(float));
 	memcpy(w + PARTY_A, b, PARTY_B * sizeof(float));
 	party_gradient(w, g, s, membox_train_rank(t));
@@ -191,6 +196,7 @@ static inline void *party_rank(void *arg)
 		snprintf(r->text, sizeof(r->text), "%s", membox_error());
 	memcpy(r->w, w, PARTY_A * sizeof(float));
 	memcpy(r->w + PARTY_A, b, PARTY_B * sizeof(float));
+	__atomic_store_n(&r->ended, 1, __ATOMIC_RELEASE);
 	free(w);
 	free(g);
 	return NULL;

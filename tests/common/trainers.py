@@ -81,6 +81,12 @@ def bytes_as_promised(report):
     return moved == report["steps"] * 2 * report["model_bytes"] + report["constant_bytes"]
 
 
+def last_of(workers):
+    """The report of the worker that ended with the most updates, which is an asynchronous training's result: one
+    that the machine let run ahead ends, as it should, with what had been learnt until then."""
+    return max(workers, key=lambda worker: worker["updates"])
+
+
 def command(rank, ranks, method, options=""):
     """The example trainer's words behind --box URI."""
     role = f"worker --rank {rank}" if rank else "master"

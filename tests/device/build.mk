@@ -4,7 +4,7 @@
 
 CFLAGS_tests += -Itests/device
 
-device_parts := case qtest port
+device_parts := case qtest port monitor
 device_programs := $(filter-out $(device_parts),$(patsubst tests/device/%.c,%,$(wildcard tests/device/*.c)))
 device_programs := $(device_programs:%=$(B)/tests/device/%)
 DEVICE_TESTS += $(if $(SAN),,$(device_programs))

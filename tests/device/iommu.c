@@ -143,7 +143,7 @@ static void faults(void)
 static void ring_unmapped(void)
 {
 	struct iommu m = start();
-	uint64_t end = now_ms() + 10000;
+	uint64_t end = now_ms() + PATIENCE_MS;
 
 	*leaf(&m, m.p->io.sq_addr) = 0;
 	invalidate(&m);

@@ -3,88 +3,23 @@
  * life.c - the VM around the device: stopped and continued, reset while it is
  * stopped, the device unplugged and plugged again; and what its trace tells.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "case.h"
-#include "port.h"
+#include "monitor.h"
 
 #define BOX_MB 64
 #define BIG    (16ULL << 20)
 
-/* ---- QEMU's monitor ---- */
-
-static int monitor = -1;
-
-static void monitor_close(void *arg)
-{
-	(void)arg;
-	close(monitor);
-	monitor = -1;
-}
-
-/* Waits for a line with this word in it; an error is a failure. */
-static void monitor_expect(const char *word)
-{
-	static char text[65536];
-	size_t n = 0;
-
-	while (n < sizeof(text) - 1) {
-		ssize_t got = read(monitor, text + n, 1);
-
-		if (got <= 0)
-			case_fail("the monitor is gone, waiting for %s", word);
-		n++;
-		text[n] = 0;
-		if (text[n - 1] != '\n')
-			continue;
-		if (strstr(text, "\"error\""))
-			case_fail("the monitor says: %s", text);
-		if (strstr(text, word))
-			return;
-		n = 0;
-	}
-}
-
-static void monitor_do(const char *command, const char *answer)
-{
-	char line[256];
-	int n = snprintf(line, sizeof(line), "{\"execute\":%s}\n", command);
-
-	CHECK(write(monitor, line, (size_t)n) == n);
-	monitor_expect(answer);
-}
-
-/* Boots with a monitor, in the box's directory of the VM. */
-static struct port *boot(const char *box, const char *devices)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	struct timeval patience = {.tv_sec = 30};
-	char extra[512];
-	struct port *p;
-
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s.qmp", box);
-	snprintf(extra, sizeof(extra), "-qmp unix:%s,server=on,wait=off %s", addr.sun_path, devices);
-	p = port_boot(box, extra);
-	monitor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	setsockopt(monitor, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	if (connect(monitor, (struct sockaddr *)&addr, sizeof(addr)))
-		case_fail("no monitor: %s", strerror(errno));
-	case_defer(monitor_close, NULL);
-	monitor_expect("QMP");
-	monitor_do("\"qmp_capabilities\"", "return");
-	return p;
-}
+static struct monitor monitor;
 
 static struct port *boot_device(const char *box)
 {
-	struct port *p = boot(box, "-device membox,memdev=box");
+	struct port *p = monitor_boot(&monitor, box, "qmp", "-device membox,memdev=box");
 
 	port_map(p, 0);
 	port_enable(p);
@@ -123,13 +58,13 @@ static void stop_drains(void)
 	for (int i = 0; i < 30; i++)
 		pair_put(&p->io, &r);
 	pair_publish(&p->io);
-	monitor_do("\"stop\"", "return");
+	monitor_do(&monitor, "\"stop\"", "return");
 	before = sum(p->vm->ram, VM_RAM_BYTES);
 	EQUAL(box_run(e, &store, &one, NULL), MEMBOX_ST_OK);
 	for (int i = 0; i < 200; i++)
 		nap();
 	EQUAL(sum(p->vm->ram, VM_RAM_BYTES), before);
-	monitor_do("\"cont\"", "return");
+	monitor_do(&monitor, "\"cont\"", "return");
 	for (int i = 0; i < 31; i++) {
 		pair_take(&p->io, &c);
 		EQUAL(c.status, MEMBOX_ST_OK);
@@ -155,9 +90,9 @@ static void reset_while_stopped(void)
 		pair_put(&p->io, &w);
 	}
 	pair_publish(&p->io);
-	monitor_do("\"stop\"", "return");
-	monitor_do("\"system_reset\"", "\"RESET\"");
-	monitor_do("\"cont\"", "return");
+	monitor_do(&monitor, "\"stop\"", "return");
+	monitor_do(&monitor, "\"system_reset\"", "\"RESET\"");
+	monitor_do(&monitor, "\"cont\"", "return");
 	vm_mmconfig(p->vm);
 	port_map(p, 0);
 	reg_wait(p, MEMBOX_REG_CTRL, ~0U, 0);
@@ -174,13 +109,13 @@ static void reset_while_stopped(void)
 static void unplug(struct port *p)
 {
 	(void)p;
-	monitor_do("\"device_del\",\"arguments\":{\"id\":\"m\"}", "return");
+	monitor_do(&monitor, "\"device_del\",\"arguments\":{\"id\":\"m\"}", "return");
 	for (unsigned int bus = 0; bus < 8; bus++) {
 		vm_out(p->vm, ACPI_HOTPLUG + ACPI_SELECT, 4, bus);
 		if (vm_in(p->vm, ACPI_HOTPLUG + 4, 4) & 1)
 			vm_out(p->vm, ACPI_HOTPLUG + ACPI_EJECT, 4, 1);
 	}
-	monitor_expect("DEVICE_DELETED");
+	monitor_expect(&monitor, "DEVICE_DELETED");
 }
 
 /* Maps the device behind the root port, which is function 8 of bus 0. */
@@ -213,7 +148,8 @@ static void unplug_in_flight(void)
 	const char *box = box_make(BOX_MB);
 	struct mbe *e = box_attach(box);
 	struct port *p =
-		boot(box, "-device pcie-root-port,id=rp,addr=1 -device membox,memdev=box,bus=rp,id=m,port=4");
+		monitor_boot(&monitor, box, "qmp",
+			     "-device pcie-root-port,id=rp,addr=1 -device membox,memdev=box,bus=rp,id=m,port=4");
 
 	for (int round = 0; round < 3; round++) {
 		struct membox_window_args w = {.size = sizeof(w), .prot = 3};
@@ -232,7 +168,7 @@ static void unplug_in_flight(void)
 		unplug(p);
 		EQUAL(mbe_port_state(e, 4), MEMBOX_PORT_FREE);
 		EQUAL(cfg_read(p->vm, p->devfn, 0, 4), ~0U);
-		monitor_do("\"device_add\",\"arguments\":{\"driver\":\"membox\",\"memdev\":\"box\","
+		monitor_do(&monitor, "\"device_add\",\"arguments\":{\"driver\":\"membox\",\"memdev\":\"box\","
 			   "\"bus\":\"rp\",\"id\":\"m\",\"port\":\"4\"}",
 			   "return");
 	}
@@ -264,7 +200,7 @@ static void trace_order(void)
 	pair_put(&p->io, &w);
 	pair_publish(&p->io);
 	pair_take(&p->io, &c);
-	CHECK(msix_wait(p, 1, 5000));
+	CHECK(msix_wait(p, 1, PATIENCE_MS));
 	CHECK(read(fd, text, (1 << 20) - 1) > 0);
 	close(fd);
 	at = text;

@@ -14,7 +14,7 @@
 #define BAR2   0x1000000000ULL
 #define STRIDE 0x1000000ULL /* from device to device, BAR 0 and 4 */
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000 /* for what must come */
 
 /* A queue pair from the host's side. */
 struct pair {

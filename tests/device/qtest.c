@@ -21,10 +21,9 @@
 
 #include "case.h"
 
-#define ANSWER_MS  30000
-#define REFUSAL_MS 5000
-#define MMCONFIG   0xb0000000ULL
-#define MAX_ARGS   96
+#define ANSWER_MS 60000
+#define MMCONFIG  0xb0000000ULL
+#define MAX_ARGS  96
 
 static const char *qemu_binary(void)
 {
@@ -248,7 +247,7 @@ char *vm_refusal(const char *box, const char *extra)
 	vm.pid = fork();
 	if (!vm.pid)
 		become_qemu(&vm, box, extra, log);
-	status = reap(vm.pid, REFUSAL_MS);
+	status = reap(vm.pid, ANSWER_MS);
 	vm.pid = 0;
 	close(listener);
 	if (pread(log, text, 4095, 0) < 0 || status == 0 || status == -1)

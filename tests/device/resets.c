@@ -136,6 +136,76 @@ static void waiting(void)
 	}
 }
 
+/* GET_OUTCOMES of context 1, all of them: how many, each user_data counted in told. */
+static unsigned int outcomes(struct port *p, unsigned int told[], unsigned int n)
+{
+	struct membox_outcomes o;
+	unsigned int all = 0;
+
+	do {
+		o = (struct membox_outcomes){.size = sizeof(o), .count = all};
+		EQUAL(admin(p, 1, MEMBOX_ADM_GET_OUTCOMES, &o, sizeof(o)), MEMBOX_ST_OK);
+		for (uint32_t i = 0; i < o.count; i++) {
+			CHECK(o.entry[i].user_data < n);
+			CHECK(o.entry[i].outcome >= MEMBOX_OUTCOME_DONE &&
+			      o.entry[i].outcome <= MEMBOX_OUTCOME_TORN);
+			told[o.entry[i].user_data]++;
+		}
+		all += o.count;
+	} while (o.count);
+	return all;
+}
+
+/* Each command that was fetched has its completion, or its outcome. */
+static void told_afterwards(void)
+{
+	enum { N = 64 };
+	struct port *p = port_start(box_make(BOX_MB), "workers=3");
+	struct membox_outcomes none = {.size = sizeof(none)};
+
+	for (int how = 0; how < 3; how++) {
+		uint32_t h = param(p, "big", MEMBOX_F32, BIG / 4, 0), flag = param(p, "flag", MEMBOX_I64, 1, 0);
+		struct membox_packet w = packet_io(MEMBOX_OP_WAIT, flag, MEMBOX_I64, 0, 0, 0);
+		struct membox_packet d = packet_io(MEMBOX_OP_WRITE, h, MEMBOX_F32, 0, BIG / 4,
+						   vm_alloc(p->vm, BIG, 4096));
+		struct membox_ctx_args ctx = {.size = sizeof(ctx), .context = 1};
+		unsigned int told[N] = {0}, all;
+		struct membox_completion c;
+
+		w.sub = MEMBOX_NE;
+		w.timeout_us = 600000000;
+		for (uint64_t i = 0; i < N; i++) {
+			w.user_data = i;
+			d.user_data = i;
+			pair_put(&p->io, i % 8 ? &w : &d);
+		}
+		pair_publish(&p->io);
+		pair_take(&p->io, &c);
+		told[c.user_data]++;
+		while (how && __atomic_load_n(&p->io.ctl->sq_head, __ATOMIC_ACQUIRE) < N)
+			nap();
+		reset(p, (enum how)how);
+		while (pair_poll(&p->io, &c, 0))
+			told[c.user_data]++;
+		port_enable(p);
+		all = outcomes(p, told, N);
+		CHECK(all >= (how ? 56 : 1)); /* those that wait */
+		for (unsigned int i = 0; i < N; i++)
+			EQUAL(told[i], i < p->io.ctl->sq_head);
+		/* a second reset does not make it forget, the number's next owner hears nothing */
+		reset(p, (enum how)how);
+		port_enable(p);
+		EQUAL(outcomes(p, told, N), all);
+		EQUAL(admin(p, 2, MEMBOX_ADM_GET_OUTCOMES, &none, sizeof(none)), MEMBOX_ST_BAD_CONTEXT);
+		port_queues(p);
+		EQUAL(outcomes(p, told, N), 0);
+		EQUAL(admin(p, 0, MEMBOX_ADM_CTX_DESTROY, &ctx, sizeof(ctx)), MEMBOX_ST_OK);
+		EQUAL(admin(p, 1, MEMBOX_ADM_GET_OUTCOMES, &none, sizeof(none)), MEMBOX_ST_BAD_CONTEXT);
+		EQUAL(pair_delete(&p->io), MEMBOX_ST_OK);
+		port_queues(p);
+	}
+}
+
 /* While an administration command waits for something too. */
 static void during_admin(void)
 {
@@ -243,6 +313,7 @@ static const struct test_case cases[] = {
 	{"CTRL.ENABLE 0 in mid-flight: nothing moves after its end", by_disable},
 	{"function-level reset in mid-flight: nothing moves after its end", by_function},
 	{"a reset ends commands that wait", waiting},
+	{"after a reset each command has its completion or its outcome", told_afterwards},
 	{"a reset ends administration commands under way", during_admin},
 	{"sixty resets in a row", again_and_again},
 	{"resets may overlap", overlapping},

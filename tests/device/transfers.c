@@ -520,7 +520,7 @@ static void delayed(void)
 	struct membox_packet w =
 		packet_io(MEMBOX_OP_WRITE, param(p, "slow", MEMBOX_I64, 1, 0), MEMBOX_I64, 0, 1, page);
 	struct membox_completion c;
-	uint64_t end = now_ms() + 10000;
+	uint64_t end = now_ms() + PATIENCE_MS;
 
 	*word = 12345;
 	pair_put(&p->io, &w);

@@ -87,7 +87,7 @@ static void load_and_store(void)
 static void edu_store(struct port *p, unsigned int devfn, uint64_t to)
 {
 	uint64_t from = vm_alloc(p->vm, 4096, 4096);
-	uint64_t end = now_ms() + 10000;
+	uint64_t end = now_ms() + PATIENCE_MS;
 
 	memset(vm_at(p->vm, from), 0x77, 64);
 	cfg_write(p->vm, devfn, 0x10, 4, (uint32_t)EDU_BAR);
@@ -326,6 +326,48 @@ static void many(void)
 	}
 }
 
+/* Waits until the place of a window reads this. */
+static void shows(struct port *p, const struct membox_window_args *w, uint64_t word)
+{
+	uint64_t end = now_ms() + PATIENCE_MS;
+
+	while (vm_read(p->vm, p->bar2 + w->offset, 8) != word) {
+		if (now_ms() > end)
+			case_fail("the window does not show %llu", (unsigned long long)word);
+		nap();
+	}
+}
+
+static void ends_with_revocation(void)
+{
+	const char *box = box_make(BOX_MB);
+	struct mbe *e = box_attach(box);
+	struct port *p = port_start(box, "");
+	uint32_t h = param(p, "taken", MEMBOX_I64, 512, MEMBOX_PARAM_MAPPABLE);
+	uint32_t kept = param(p, "kept", MEMBOX_I64, 512, MEMBOX_PARAM_MAPPABLE);
+	struct membox_window_args w = window(p, 1, h, 3, MEMBOX_ST_OK), ro = window(p, 1, h, 1, MEMBOX_ST_OK);
+	struct membox_window_args other = window(p, 1, kept, 3, MEMBOX_ST_OK), next;
+	struct membox_param_args a = {.size = sizeof(a), .name = "taken"};
+
+	vm_write(p->vm, p->bar2 + w.offset, 8, 7);
+	vm_write(p->vm, p->bar2 + other.offset, 8, 8);
+	EQUAL(mbe_admin(e, 1, MEMBOX_ADM_PARAM_REVOKE, &a, sizeof(a)), MEMBOX_ST_OK);
+	shows(p, &w, 0);
+	shows(p, &ro, 0);
+	shows(p, &other, 8);
+	vm_write(p->vm, p->bar2 + w.offset, 8, 9);
+	EQUAL(vm_read(p->vm, p->bar2 + w.offset, 8), 0);
+	/* nothing else appears where it was, until it is unmapped */
+	next = window(p, 1, kept, 3, MEMBOX_ST_OK);
+	CHECK(next.offset != w.offset && next.offset != ro.offset);
+	window(p, 1, h, 3, MEMBOX_ST_DESTROYED);
+	EQUAL(unmap(p, 1, w.window), MEMBOX_ST_OK);
+	EQUAL(window(p, 1, kept, 3, MEMBOX_ST_OK).offset, w.offset);
+	EQUAL(close_handle(p, h), MEMBOX_ST_OK);
+	EQUAL(unmap(p, 1, ro.window), MEMBOX_ST_BAD_HANDLE);
+	EQUAL(mbe_fsck(e, NULL, NULL), 0);
+}
+
 static const struct test_case cases[] = {
 	{"a window shows a parameter, both ways, until it is unmapped", load_and_store},
 	{"a read-only window holds against the CPU and against another device's DMA", read_only},
@@ -336,6 +378,7 @@ static const struct test_case cases[] = {
 	{"the aperture is filled first fit, to its end", aperture_full},
 	{"windows end with their handle and their context", ends_with_handle},
 	{"windows end when their parameter is destroyed", ends_with_parameter},
+	{"windows show nothing when their parameter is revoked", ends_with_revocation},
 	{"windows end with a reset and a disable", ends_with_reset},
 	{"256 windows come and go", many},
 };

@@ -22,6 +22,7 @@ def main():
         subprocess.run([BUILD / "bin/memboxctl", "format", path, "--size", "64M", "--ports", "8"], check=True,
                        stdout=subprocess.DEVNULL, timeout=60)
         watch = badpackets.Watch(BUILD / "guest/badpackets", path)
+        os.environ["BADPACKETS_EACH"] = "1"
         status, output = badpackets.on_host(watch)
         t.forward(output)
         t.check(status == 0, "the program ends well", f"exit status {status}")

@@ -5,12 +5,50 @@
  * counters tell of it exactly.
  */
 #include "engine_box.h"
+#include "exec.h"
 
 #define BIG (96ULL << 20)
 
 static struct port port;
 static uint32_t big;
 static uint8_t *out, *in;
+
+/* Copies past the caches, as long moves use them: every length and alignment, nothing beside. */
+static void a_streamed_copy_is_a_copy(void **state)
+{
+	static uint8_t from[512], to[512], want[512];
+
+	(void)state;
+	for (unsigned int i = 0; i < sizeof(from); i++)
+		from[i] = (uint8_t)(i * 37 + 11);
+	for (unsigned int n = 0; n <= 300; n++) {
+		for (unsigned int at = 0; at < 66; at++) {
+			memset(to, 0xa5, sizeof(to));
+			memset(want, 0xa5, sizeof(want));
+			memcpy(want + at, from + n % 19, n);
+			mbe_copy_stream(to + at, from + n % 19, n);
+			assert_memory_equal(to, want, sizeof(to));
+		}
+	}
+}
+
+/* As long as they have to be to go past the caches, from memory that is aligned to nothing. */
+static void long_moves_arrive(void **state)
+{
+	uint64_t n = MBE_STREAM_BYTES + 12345;
+	uint32_t d = param_open(&port, "long", MEMBOX_I8, n, MEMBOX_PARAM_NOJOURNAL);
+	uint8_t *a = malloc(n + 1), *b = malloc(n + 3);
+
+	(void)state;
+	assert_true(a && b);
+	for (uint64_t i = 0; i < n; i++)
+		a[1 + i] = (uint8_t)(i * 7 + (i >> 11));
+	write_all(&port, d, MEMBOX_I8, n, a + 1);
+	read_all(&port, d, MEMBOX_I8, n, b + 3);
+	assert_memory_equal(a + 1, b + 3, n);
+	free(a);
+	free(b);
+}
 
 static int set_up(void **state)
 {
@@ -304,6 +342,8 @@ int main(void)
 		cmocka_unit_test(versions_count_writers),
 		cmocka_unit_test(counters_are_exact),
 		cmocka_unit_test(completions_tell_when_it_ran),
+		cmocka_unit_test(a_streamed_copy_is_a_copy),
+		cmocka_unit_test(long_moves_arrive),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

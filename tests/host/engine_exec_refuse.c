@@ -14,6 +14,7 @@ static struct good_env env;
 static struct bad_env bad;
 static struct membox_term terms[2];
 static uint64_t host[1024], host2[1024];
+static uint32_t next_seq; /* of the collective that comes next */
 static uint64_t image; /* sum over the box, as it was remembered */
 
 static uint32_t mode_open(const char *name, uint8_t type, uint32_t mode, uint32_t flags)
@@ -41,6 +42,18 @@ static uint32_t write_only(const char *name, uint8_t type)
 	return mode_open(name, type, 0200, 0);
 }
 
+/* A group of one rank: its collectives end at once. */
+static void join_alone(void)
+{
+	struct membox_group_args a = { .name = "alone", .ranks = 1 };
+
+	assert_int_equal(port_admin(&port, BOX_CONTEXT, MEMBOX_ADM_GROUP_JOIN, &a, sizeof(a)), MEMBOX_ST_OK);
+	env.group = a.group;
+	env.epoch = a.epoch;
+	env.ranks = 1;
+	next_seq = 0;
+}
+
 static void open_all(void)
 {
 	static const char *const names[] = { "p0", "p1", "p2", "p3" };
@@ -51,6 +64,7 @@ static void open_all(void)
 	env.word = mode_open("word", MEMBOX_I64, 0, 0);
 	env.host = (uintptr_t)host;
 	env.host2 = (uintptr_t)host2;
+	join_alone();
 	bad.closed = handle_command(mode_open("closed", MEMBOX_F32, 0, 0), MEMBOX_ADM_PARAM_CLOSE);
 	bad.destroyed = handle_command(mode_open("destroyed", MEMBOX_F64, 0, 0), MEMBOX_ADM_PARAM_DESTROY);
 	bad.other_type = mode_open("other", MEMBOX_F64, 0, 0);
@@ -114,7 +128,9 @@ static struct membox_completion send(const struct membox_packet *p, unsigned int
 {
 	struct iovec v = { (void *)(uintptr_t)(p->opcode == MEMBOX_OP_WSUM ? (void *)terms : (void *)host),
 			   p->opcode == MEMBOX_OP_WSUM ? sizeof(terms) : sizeof(host) };
-	struct issue i = { .cmd = { .p = *p, .host = &v, .nhost = 1, .done = issue_done } };
+	struct iovec v2 = { host2, sizeof(host2) };
+	struct issue i = { .cmd = { .p = *p, .host = &v, .nhost = 1, .host2 = &v2, .nhost2 = 1,
+				    .done = issue_done } };
 
 	i.cmd.arg = &i;
 	i.cmd.p.context = (uint16_t)context;
@@ -157,8 +173,20 @@ static void each_good(void (*fn)(const struct expect *x, const struct membox_pac
 
 static void expect_good(const struct expect *x, const struct membox_packet *p)
 {
-	struct membox_completion c = send(p, BOX_CONTEXT);
+	bool coll = p->opcode >= MEMBOX_OP_ALLREDUCE && p->opcode <= MEMBOX_OP_BARRIER;
+	uint32_t used = membox_packet_fields(p);
+	struct membox_packet q = *p;
+	struct membox_completion c;
 
+	/* in a group of one there is nobody else than the root */
+	if ((p->opcode == MEMBOX_OP_BROADCAST && !(used & (MBF_P0 | MBF_HOST))) ||
+	    (p->opcode == MEMBOX_OP_REDUCE && !(used & (MBF_P1 | MBF_HOST2)))) {
+		expect(p, BOX_CONTEXT, MEMBOX_ST_BAD_RANK, MEMBOX_AT(coll.root), x->kind, "no root", "");
+		return;
+	}
+	if (coll)
+		q.coll.seq = next_seq++;
+	c = send(&q, BOX_CONTEXT);
 	if (c.status)
 		fail_msg("%s: status %u, detail %u", x->kind, c.status, c.detail);
 }
@@ -193,6 +221,8 @@ static void send_misshapen(const struct expect *x, const struct membox_packet *p
 		    f.fault[i].at == MEMBOX_AT(context))
 			continue;
 		if (f.fault[i].at == MEMBOX_AT(host.nseg) && q.host.addr)
+			continue;
+		if (f.fault[i].at == MEMBOX_AT(coll.recv.nseg) && membox_host2_bytes(p))
 			continue;
 		put_field(&q, f.fault[i].at, f.fault[i].bytes, f.fault[i].value);
 		expect(&q, BOX_CONTEXT, f.fault[i].status, f.fault[i].detail, x->kind, f.fault[i].name, "");

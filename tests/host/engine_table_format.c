@@ -297,7 +297,8 @@ static void capabilities_can_be_switched_off(void **state)
 	(void)state;
 	o.caps_off = MEMBOX_CAP_ACC | MEMBOX_CAP_VECTOR;
 	e = port_open(&o);
-	assert_int_equal(mbe_caps(e), MEMBOX_CAP_ATOMIC | MEMBOX_CAP_WAIT | MEMBOX_CAP_WINDOWS);
+	assert_int_equal(mbe_caps(e), MEMBOX_CAP_ATOMIC | MEMBOX_CAP_WAIT | MEMBOX_CAP_WINDOWS |
+				      MEMBOX_CAP_COLLECTIVES);
 	assert_int_equal(box_info(e).caps, mbe_caps(e));
 	mbe_detach(e);
 }

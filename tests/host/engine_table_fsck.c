@@ -169,6 +169,11 @@ static void version_ahead(void)
 	e->versions[0].finished = 5;
 }
 
+static void writer_lost(void)
+{
+	e->versions[0].begun += 2;
+}
+
 static void version_watched(void)
 {
 	e->versions[0].watch[0] = 8;
@@ -274,6 +279,21 @@ static void group_ranks(void)
 	f->crc = mbe_crc32c(0, f, sizeof(*f));
 }
 
+/* Of two ranks, the smallest pieces. */
+#define PAGES_WORD (25ULL << MEMBOX_COLL_PAGES_SHIFT | 12)
+
+static void pages_wild(void)
+{
+	e->groups[0].coll = 1000ULL << MEMBOX_COLL_FIRST_SHIFT | PAGES_WORD;
+}
+
+static void pages_twice(void)
+{
+	e->groups[0].coll = PAGES_WORD;
+	e->groups[1] = e->groups[0];
+	e->groups[1].coll = 24ULL << MEMBOX_COLL_FIRST_SHIFT | PAGES_WORD;
+}
+
 static void mail_unsent(void)
 {
 	e->state->mail_seq = 0;
@@ -306,6 +326,7 @@ static const struct damage {
 	{param_locked, "parameter 0: locked by port 3"},
 	{param_zeroing, "parameter 0: being zeroed"},
 	{version_ahead, "parameter 0: more writers finished"},
+	{writer_lost, "parameter 0: 2 writers began and never finished"},
 	{version_watched, "parameter 0: watched by port 3"},
 	{bitmap_bit, "bitmap: 1 pages differ from the parameter table, the first is 100"},
 	{used_count, "granules are used"},
@@ -324,6 +345,8 @@ static const struct damage {
 	{group_crc, "group 0: its checksum"},
 	{group_state, "group 0: its state"},
 	{group_ranks, "group 0: its name or number of ranks"},
+	{pages_wild, "group 0: its pages for collectives are not in their area"},
+	{pages_twice, "group 1: its pages for collectives overlap"},
 	{mail_unsent, "port 0: mail 0 is none that was sent"},
 	{mail_astray, "port 0: mail 0 is for context 77"},
 };

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """What `make install` installs is a library: only the names of its headers, all of them, versioned; programs in
-C and C++ find it with pkg-config, linked either way; every call has a manual page."""
+C and C++ find it with pkg-config, linked either way; every call has a manual page, and udev its rule."""
 import os
 import pathlib
 import re
@@ -98,11 +98,16 @@ def every_call_has_a_manual_page(root, _place):
         assert not link or (page.parent / link[1]).exists(), page
 
 
+def udev_finds_its_rule(root, _place):
+    rule = (root / "lib/udev/rules.d/99-membox.rules").read_text()
+    assert re.search(r'^SUBSYSTEM=="membox", KERNEL=="membox\[0-9\]\*", GROUP="membox", MODE="0660"$', rule, re.M), rule
+
+
 CASES = [exports_what_its_headers_declare, the_archive_keeps_its_insides_to_itself, it_has_its_names,
-         programs_find_it, every_call_has_a_manual_page]
+         programs_find_it, every_call_has_a_manual_page, udev_finds_its_rule]
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="membox-install-", dir="/dev/shm") as folder:
         build = os.environ.get("B", "build")
-        run("make", "install-lib", f"B={build}", f"DESTDIR={folder}/root", "PREFIX=/usr", cwd=ROOT)
+        run("make", "install-lib", "install-udev", f"B={build}", f"DESTDIR={folder}/root", "PREFIX=/usr", cwd=ROOT)
         tap.main(CASES, pathlib.Path(folder) / "root/usr", pathlib.Path(folder))

@@ -296,6 +296,7 @@ static void forked_child_is_refused(struct membox *box, struct membox_param *par
 	DEAD(membox_region(box, memory, sizeof(memory), &region));
 	child_check(!membox_alloc(box, 100));
 	DEAD(membox_fsck(box, NULL, NULL));
+	DEAD(membox_port_evict(box, 0));
 #undef DEAD
 }
 

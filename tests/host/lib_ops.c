@@ -345,6 +345,7 @@ static void memory_that_is_not_there_is_an_error(void **state)
 	(void)state;
 	assert_true(three != MAP_FAILED);
 	memset(three, 0, 3 * 4096);
+	good(membox_read(param, 0, 4, three, NULL)); /* what the library maps does not come into the hole */
 	assert_int_equal(munmap(three + 4096, 4096), 0);
 	assert_int_equal(mprotect(three + 8192, 4096, PROT_READ), 0);
 	refused(membox_read(param, 0, 1025, three, NULL), EFAULT, MEMBOX_ST_HOST_FAULT, "READ", "'w'",

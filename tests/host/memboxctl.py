@@ -107,6 +107,14 @@ def destroys_and_revokes(folder):
     assert "'weights'" in ctl("revoke", box, "weights", status=1)[1]
 
 
+def evicts_only_what_is_suspended(folder):
+    box = folder / "box"
+    assert "port 3 is free" in ctl("evict", box, 3, status=1)[1]
+    assert "port 0 is in use" in ctl("evict", box, 0, status=1)[1]  # its own
+    assert "no port 99" in ctl("evict", box, 99, status=1)[1]
+    assert "'x'" in ctl("evict", box, "x", status=2)[1]
+
+
 def checks_a_box_and_notices_damage(folder):
     box = folder / "box"
     text("create", box, "w", "f32", 100)
@@ -125,7 +133,8 @@ def checks_a_box_and_notices_damage(folder):
 
 def says_how_it_is_used(folder):
     overview = text("--help")
-    for verb in ("list", "info", "format", "ls", "stat", "fsck", "create", "destroy", "revoke", "dump", "key"):
+    for verb in ("list", "info", "format", "ls", "stat", "fsck", "create", "destroy", "revoke", "dump", "key",
+                 "evict"):
         assert f"  {verb} " in overview, overview
         assert text(verb, "--help").startswith(f"usage: memboxctl {verb}")
         assert "usage" in ctl(verb, "--no-such-option", status=2)[1] + ctl(verb, "-?", status=2)[1]
@@ -254,7 +263,8 @@ def a_computer_without_devices_is_told_what_to_do(folder):
 
 
 CASES = [formats_and_refuses_to_do_it_twice, lists_parameters, shows_the_box_and_one_parameter, dumps_what_is_written,
-         keys_open_what_they_were_made_for, destroys_and_revokes, checks_a_box_and_notices_damage, says_how_it_is_used,
+         keys_open_what_they_were_made_for, destroys_and_revokes, evicts_only_what_is_suspended,
+         checks_a_box_and_notices_damage, says_how_it_is_used,
          a_device_without_a_driver_is_found, a_loaded_module_that_did_not_take_it_is_told_apart,
          a_foreign_driver_is_named, a_missing_node_is_named, unset_bars_and_slow_links_are_named,
          the_text_for_people_says_it_all, a_computer_without_devices_is_told_what_to_do]

@@ -36,14 +36,16 @@ static void no_worker_waits_for_another(void **state)
 {
 	struct party p;
 	uint64_t hash;
+	int looked = 0;
 
 	(void)state;
 	party_make(&p, 2, "ps-async");
 	p.rank[2].stall_step = 1;
-	p.rank[2].stall_us = 1000000;
+	p.rank[2].stall_until = &looked;
 	party_start(&p, 0);
 	pthread_join(p.rank[1].thread, NULL);
 	hash = __atomic_load_n(&p.rank[2].hash[1], __ATOMIC_RELAXED);
+	__atomic_store_n(&looked, 1, __ATOMIC_RELEASE);
 	assert_int_equal(hash, 0);
 	pthread_join(p.rank[2].thread, NULL);
 	pthread_join(p.rank[0].thread, NULL);

@@ -267,6 +267,15 @@ static void boxes_and_groups(void **state)
 	SIZE(membox_eventfd_args, 16);
 	AT(membox_eventfd_args, fd, 4);
 	AT(membox_eventfd_args, sources, 8);
+	SIZE(membox_uqueue_args, 48);
+	AT(membox_uqueue_args, flags, 4);
+	AT(membox_uqueue_args, sq_log2, 8);
+	AT(membox_uqueue_args, cq_log2, 9);
+	AT(membox_uqueue_args, queue, 10);
+	AT(membox_uqueue_args, sq_offset, 16);
+	AT(membox_uqueue_args, cq_offset, 24);
+	AT(membox_uqueue_args, ctl_offset, 32);
+	AT(membox_uqueue_args, db_offset, 40);
 }
 
 static void ioctl_numbers(void **state)
@@ -279,6 +288,8 @@ static void ioctl_numbers(void **state)
 	assert_int_equal(MEMBOX_IOC_REGION_DEL, 0xc020b504);
 	assert_int_equal(MEMBOX_IOC_WINDOW_MAP, 0xc020b505);
 	assert_int_equal(MEMBOX_IOC_WINDOW_UNMAP, 0xc020b506);
+	assert_int_equal(MEMBOX_IOC_QUEUE_CREATE, 0xc030b507);
+	assert_int_equal(MEMBOX_IOC_QUEUE_DELETE, 0xc030b508);
 	assert_int_equal(MEMBOX_IOC_PARAM_OPEN, 0xc090b510);
 	assert_int_equal(MEMBOX_IOC_PARAM_CLOSE, 0xc010b511);
 	assert_int_equal(MEMBOX_IOC_PARAM_DESTROY, 0xc010b512);

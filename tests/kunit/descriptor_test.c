@@ -74,8 +74,8 @@ static void segments(struct kunit *test)
 	make_table(test, &table, c->n);
 	for_each_sg(table.sgl, sg, c->n, i)
 		set_segment(sg, c->in[i].addr, c->in[i].len);
-	KUNIT_EXPECT_EQ(test, membox_seg_count(&table), c->want);
 	membox_seg_start(&it, &table);
+	KUNIT_EXPECT_EQ(test, membox_seg_count(it), c->want);
 	for (i = 0; membox_seg_next(&it, &seg) && i < c->want; i++) {
 		KUNIT_EXPECT_EQ(test, seg.addr, c->out[i].addr);
 		KUNIT_EXPECT_EQ(test, seg.len, c->out[i].len);
@@ -136,8 +136,8 @@ static void user_pages(struct kunit *test)
 							   GFP_KERNEL));
 	for_each_sgtable_sg(&table, sg, i)
 		set_segment(sg, sg_phys(sg), sg->length);
-	KUNIT_EXPECT_EQ(test, membox_seg_count(&table), c->want);
 	membox_seg_start(&it, &table);
+	KUNIT_EXPECT_EQ(test, membox_seg_count(it), c->want);
 	for (i = 0; membox_seg_next(&it, &seg); i++) {
 		if (!i)
 			KUNIT_EXPECT_EQ(test, seg.addr, page_to_phys(pages[0]) + c->offset);
@@ -211,6 +211,7 @@ static void chains(struct kunit *test)
 {
 	const struct chain_case *c = test->param_value;
 	struct membox_sgl_page *page;
+	struct membox_seg_iter it;
 	struct scatterlist *sg;
 	struct sg_table table;
 	u32 i;
@@ -226,13 +227,84 @@ static void chains(struct kunit *test)
 	make_table(test, &table, c->nseg);
 	for_each_sg(table.sgl, sg, c->nseg, i)
 		set_segment(sg, SEG_ADDR(i), SEG_LEN(i));
-	membox_sgl_fill(page, &table, c->nseg);
+	membox_seg_start(&it, &table);
+	membox_sgl_fill(page, &it, c->nseg);
 	walk_chain(test, page, c->pages, c->nseg);
+	sg_free_table(&table);
+}
+
+/* ---- parts of a region ---- */
+
+#define REGION_SEGS 5
+
+/* Begins inside a page; two of its pages are neighbours. */
+static const struct membox_seg region_segs[REGION_SEGS] = {
+	{ 0x1040, 0xfc0 }, { 0x9000, 0x1000 }, { 0x5000, 0x1000 }, { 0x6000, 0x1000 },
+	{ 0xf000, 0x30 },
+};
+
+#define REGION_RUNS 4
+#define REGION_BYTES 0x3ff0
+
+struct part_case {
+	const char *name;
+	u64 offset;
+	u64 bytes;
+	unsigned int want;
+	struct membox_seg out[REGION_RUNS];
+};
+
+static const struct part_case part_cases[] = {
+	{ "all of it", 0, REGION_BYTES, 4,
+	  { { 0x1040, 0xfc0 }, { 0x9000, 0x1000 }, { 0x5000, 0x2000 }, { 0xf000, 0x30 } } },
+	{ "first byte", 0, 1, 1, { { 0x1040, 1 } } },
+	{ "last byte", REGION_BYTES - 1, 1, 1, { { 0xf02f, 1 } } },
+	{ "last byte of a segment", 0xfbf, 1, 1, { { 0x1fff, 1 } } },
+	{ "first byte of a segment", 0xfc0, 1, 1, { { 0x9000, 1 } } },
+	{ "a whole segment", 0xfc0, 0x1000, 1, { { 0x9000, 0x1000 } } },
+	{ "two bytes across", 0xfbf, 2, 2, { { 0x1fff, 1 }, { 0x9000, 1 } } },
+	{ "across neighbours", 0x2fb0, 0x20, 1, { { 0x5ff0, 0x20 } } },
+	{ "from the middle to the middle", 0x800, 0x2000, 3,
+	  { { 0x1840, 0x7c0 }, { 0x9000, 0x1000 }, { 0x5000, 0x840 } } },
+};
+
+static void part_name(const struct part_case *c, char *desc)
+{
+	strscpy(desc, c->name, KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(part, part_cases, part_name);
+
+static void parts(struct kunit *test)
+{
+	const struct part_case *c = test->param_value;
+	struct membox_run runs[REGION_RUNS + 1];
+	struct membox_seg_iter it;
+	struct membox_seg seg;
+	struct scatterlist *sg;
+	struct sg_table table;
+	unsigned int i;
+
+	make_table(test, &table, REGION_SEGS);
+	for_each_sg(table.sgl, sg, REGION_SEGS, i)
+		set_segment(sg, region_segs[i].addr, region_segs[i].len);
+	membox_seg_start(&it, &table);
+	KUNIT_ASSERT_EQ(test, membox_seg_count(it), REGION_RUNS);
+	membox_runs_fill(runs, it);
+	KUNIT_EXPECT_EQ(test, runs[REGION_RUNS].start, REGION_BYTES);
+	membox_seg_start_runs(&it, runs, REGION_RUNS, c->offset, c->bytes);
+	KUNIT_EXPECT_EQ(test, membox_seg_count(it), c->want);
+	for (i = 0; membox_seg_next(&it, &seg) && i < c->want; i++) {
+		KUNIT_EXPECT_EQ(test, seg.addr, c->out[i].addr);
+		KUNIT_EXPECT_EQ(test, seg.len, c->out[i].len);
+	}
+	KUNIT_EXPECT_EQ(test, i, c->want);
 	sg_free_table(&table);
 }
 
 static struct kunit_case descriptor_cases[] = {
 	KUNIT_CASE_PARAM(segments, seg_gen_params),
+	KUNIT_CASE_PARAM(parts, part_gen_params),
 	KUNIT_CASE_PARAM(user_pages, page_gen_params),
 	KUNIT_CASE_PARAM(chains, chain_gen_params),
 	{}

@@ -44,6 +44,26 @@ int membox_ctx_check(const struct membox_ctx *ctx)
 	return 0;
 }
 
+int membox_region_add(struct membox_ctx *ctx, struct membox_region_args *args)
+{
+	return 0;
+}
+
+int membox_region_del(struct membox_ctx *ctx, const struct membox_region_args *args)
+{
+	return 0;
+}
+
+int membox_uqueue_create(struct membox_ctx *ctx, struct membox_uqueue_args *args)
+{
+	return 0;
+}
+
+int membox_uqueue_delete(struct membox_ctx *ctx, const struct membox_uqueue_args *args)
+{
+	return 0;
+}
+
 int membox_window_map(struct membox_ctx *ctx, struct membox_window_args *args)
 {
 	return 0;

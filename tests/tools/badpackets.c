@@ -12,6 +12,7 @@
  * $MEMBOX names the box. Of devices $MEMBOX_RDONLY and $MEMBOX_LESS name a port
  * that may not write and one without the accelerator; of a file they are opened so.
  * $BADPACKETS_EVERY=N sends each N-th pair only, for machines on which all take minutes.
+ * $BADPACKETS_EACH stops behind each kind of packet, so that the box can be looked at.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -235,6 +236,8 @@ static void spread(struct membox_packet *p, unsigned int i)
 {
 	if (p->host.addr == (uintptr_t)scene.host && membox_host_is_written(p->opcode))
 		p->host.addr += (uint64_t)i * HOST_STEP;
+	if (is_collective(p->opcode) && p->coll.recv.addr == (uintptr_t)scene.host2)
+		p->coll.recv.addr += (uint64_t)i * HOST_STEP;
 }
 
 static bool run_pairs(struct batch *b, const struct bads *all, const struct membox_packet *p,
@@ -282,6 +285,12 @@ static void run_kind(struct membox *box, const struct good_kind *kind, bool ints
 	membox_chan_close(batch.chan);
 	tap(passed, "%s%s%s: %u faults, alone and in %u pairs", kind->name, ints ? " i32" : "",
 	    unsupported ? ", which the port has not" : "", all.n, pairs);
+	if (getenv("BADPACKETS_EACH")) {
+		char step[32];
+
+		snprintf(step, sizeof(step), "kind-%u", results);
+		checkpoint(step);
+	}
 }
 
 /* ---- good packets ---- */
@@ -293,7 +302,14 @@ static uint64_t bytes_due(const struct membox_packet *p)
 	case MEMBOX_OP_WAIT:
 	case MEMBOX_OP_FENCE:
 	case MEMBOX_OP_COMMIT:
+	case MEMBOX_OP_BARRIER:
+	case MEMBOX_OP_BROADCAST: /* of its root */
 		return 0;
+	case MEMBOX_OP_ALLREDUCE:
+	case MEMBOX_OP_REDUCE:
+	case MEMBOX_OP_REDUCE_SCATTER:
+	case MEMBOX_OP_ALLGATHER:
+		return membox_operand_count(p, 1) * membox_type_bytes(p->dst_type);
 	default:
 		return membox_operand_count(p, 0) * membox_type_bytes(p->dst_type);
 	}
@@ -320,6 +336,12 @@ static bool has_ints(const struct good_kind *kind)
 	return good_packet(kind, &good_env_shape).dst_type != 0;
 }
 
+/* Does it want another rank than the one that there is? */
+static bool is_of_another_rank(const struct good_kind *kind)
+{
+	return is_collective(kind->opcode) && (kind->how & GOOD_ABSENT);
+}
+
 /* Can a program send it to this box? The library sends CANCEL itself. */
 static bool is_offered(const struct good_kind *kind)
 {
@@ -336,8 +358,13 @@ static void run_all_good(const char *when)
 		for (ints = 0; ints < 2; ints++) {
 			struct membox_packet p = scene_packet(&good_kinds[i], ints);
 
+			if (is_of_another_rank(&good_kinds[i]))
+				continue;
+			if (is_collective(p.opcode))
+				p.coll.seq = scene.seq;
 			if (is_offered(&good_kinds[i]) && (!ints || has_ints(&good_kinds[i])))
 				passed &= run_good(scene.box, &p, good_kinds[i].name, MEMBOX_ST_OK);
+			scene.seq += is_collective(p.opcode) && (!ints || has_ints(&good_kinds[i]));
 		}
 	}
 	tap(passed, "good packets of every kind work %s", when);
@@ -356,7 +383,7 @@ static void run_rdonly_port(void)
 		bool reads = kind->opcode == MEMBOX_OP_READ || kind->opcode == MEMBOX_OP_SNAPSHOT ||
 			     kind->opcode == MEMBOX_OP_WAIT;
 
-		if (!is_offered(kind) || !p.handle[0])
+		if (!is_offered(kind) || !p.handle[0] || is_collective(kind->opcode))
 			continue;
 		p.handle[0] = scene.rdonly_port[p.handle[0] == scene.i64.param[0]];
 		passed &= run_good(scene.rdonly, &p, kind->name, reads ? MEMBOX_ST_OK : MEMBOX_ST_DENIED);

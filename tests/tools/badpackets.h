@@ -51,10 +51,12 @@ struct scene {
 	struct typed f32, i32, i64;
 	uint32_t probe; /* i64: element i is probe_value(i) */
 	uint32_t closed, foreign, destroyed, revoked, f64;
+	/* groups of one rank: collectives end at once */
+	uint32_t group, epoch, seq, group_left, group_foreign;
 	uint32_t rdonly_port[2]; /* handles of `rdonly`: f32, i64 */
 	/* memory of this process */
 	uint8_t *host; /* writable, BATCH * HOST_STEP bytes */
-	uint8_t *host2;
+	uint8_t *host2; /* likewise */
 	uint8_t *unmapped;
 	uint8_t *hole; /* its third page is not there */
 	uint8_t *no_access;
@@ -76,6 +78,11 @@ void scene_revoke(const char *name);
 
 /* A good packet of the kind on what the scene has; ints: i32 in place of f32 or i64. */
 struct membox_packet scene_packet(const struct good_kind *kind, bool ints);
+
+static inline bool is_collective(uint8_t opcode)
+{
+	return opcode >= MEMBOX_OP_ALLREDUCE && opcode <= MEMBOX_OP_BARRIER;
+}
 
 /* ---- faults: badpackets_faults.c ---- */
 

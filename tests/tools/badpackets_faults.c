@@ -14,6 +14,11 @@
 #define AT_HOST    80U
 #define AT_KEY     88U
 #define MAX_LISTS  64U
+#define AT_GROUP   96U
+#define AT_EPOCH   100U
+#define AT_ROOT    108U
+#define AT_HOST2   112U
+#define AT_KEY2    120U
 #define NEVER_OPEN 0x0001ffffU /* a handle's place that no port has */
 
 /* ---- adding ---- */
@@ -49,6 +54,11 @@ static void of_several(struct bad *bad)
 	bad->order = 1000U + bad->status;
 }
 
+static void of_group(struct bad *bad, unsigned int row)
+{
+	bad->order = 2000U + row;
+}
+
 /* ---- the 128 bytes ---- */
 
 static void add_shape(struct bads *all, const struct expect *x, const struct membox_packet *p)
@@ -67,13 +77,21 @@ static void add_shape(struct bads *all, const struct expect *x, const struct mem
 	if (uses(x, "host"))
 		put(add(all, "host misaligned by 2", MEMBOX_ST_MISALIGNED, AT_HOST), AT_HOST, 8,
 		    (uintptr_t)scene.host + 2);
+	if (uses(x, "host2"))
+		put(add(all, "host2 misaligned by 2", MEMBOX_ST_MISALIGNED, AT_HOST2), AT_HOST2, 8,
+		    (uintptr_t)scene.host2 + 2);
 }
 
 /* ---- memory ---- */
 
-static void add_host(struct bads *all, const struct membox_packet *p)
+/* Of host, or of host2, which the device writes. */
+static void add_host(struct bads *all, const struct membox_packet *p, bool second)
 {
-	uint64_t bytes = membox_host_bytes(p);
+	uint64_t bytes = second ? membox_host2_bytes(p) : membox_host_bytes(p);
+	bool written = second ? membox_host2_is_written(p->opcode) : membox_host_is_written(p->opcode);
+	unsigned int at = second ? AT_HOST2 : AT_HOST, key = second ? AT_KEY2 : AT_KEY;
+	uint16_t flag = second ? MEMBOX_F_REGION2 : MEMBOX_F_REGION;
+	char name[48];
 	const struct {
 		const char *name;
 		uint64_t at;
@@ -90,12 +108,19 @@ static void add_host(struct bads *all, const struct membox_packet *p)
 	};
 	unsigned int i;
 
-	put(put(add(all, "region with a key", MEMBOX_ST_BAD_REGION, AT_KEY), AT_FLAGS, 2, MEMBOX_F_REGION),
-	    AT_KEY, 4, 7);
-	put(add(all, "region without a key", MEMBOX_ST_BAD_REGION, AT_KEY), AT_FLAGS, 2, MEMBOX_F_REGION);
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (!rows[i].if_written || membox_host_is_written(p->opcode))
-			put(add(all, rows[i].name, MEMBOX_ST_HOST_FAULT, AT_HOST), AT_HOST, 8, rows[i].at);
+	put(put(add(all, second ? "region2 with a key" : "region with a key", MEMBOX_ST_BAD_REGION, key),
+		AT_FLAGS, 2, flag), key, 4, 7);
+	put(add(all, second ? "region2 without a key" : "region without a key", MEMBOX_ST_BAD_REGION, key),
+	    AT_FLAGS, 2, flag);
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (rows[i].if_written && !written)
+			continue;
+		/* the side that tells a root from others: without it the packet is another one */
+		if (!rows[i].at && p->opcode == (second ? MEMBOX_OP_REDUCE : MEMBOX_OP_BROADCAST))
+			continue;
+		snprintf(name, sizeof(name), "%s%s", second ? "second " : "", rows[i].name);
+		put(add(all, name, MEMBOX_ST_HOST_FAULT, at), at, 8, rows[i].at);
+	}
 }
 
 /* ---- operands ---- */
@@ -117,8 +142,16 @@ static bool writes(uint8_t opcode)
 	return opcode != MEMBOX_OP_READ && opcode != MEMBOX_OP_SNAPSHOT && opcode != MEMBOX_OP_WAIT;
 }
 
+/* Does it write operand 0, or 1? */
+static bool writes_to(uint8_t opcode, unsigned int operand)
+{
+	return is_collective(opcode) ? operand == 1 : operand == 0 && writes(opcode);
+}
+
 static bool reads(uint8_t opcode, unsigned int operand)
 {
+	if (is_collective(opcode))
+		return operand == 0;
 	return operand || !writes(opcode) || opcode == MEMBOX_OP_ATOMIC;
 }
 
@@ -146,7 +179,8 @@ static void add_operand(struct bads *all, const struct expect *x, const struct m
 	const struct typed *typed = typed_of(p);
 	char offset[4] = {'o', (char)('0' + i), 0};
 
-	if (i == 0 || p->opcode != MEMBOX_OP_ACC) /* ACC without p1 is another packet */
+	/* ACC without p1, and a collective without one of its own, is another packet */
+	if (!is_collective(p->opcode) && (i == 0 || p->opcode != MEMBOX_OP_ACC))
 		add_handle(all, i, "zero", 0, MEMBOX_ST_BAD_HANDLE);
 	add_handle(all, i, "closed", scene.closed, MEMBOX_ST_BAD_HANDLE);
 	add_handle(all, i, "foreign", scene.foreign, MEMBOX_ST_BAD_HANDLE);
@@ -155,7 +189,7 @@ static void add_operand(struct bads *all, const struct expect *x, const struct m
 	add_handle(all, i, "revoked", scene.revoked, MEMBOX_ST_DESTROYED);
 	if (uses(x, "dst") && p->dst_type)
 		add_handle(all, i, "of another type", scene.f64, MEMBOX_ST_TYPE_MISMATCH);
-	if (i == 0 && writes(p->opcode))
+	if (writes_to(p->opcode, i))
 		add_handle(all, i, "not writable", typed->rdonly, MEMBOX_ST_DENIED);
 	if (reads(p->opcode, i))
 		add_handle(all, i, "not readable", typed->wronly, MEMBOX_ST_DENIED);
@@ -174,11 +208,13 @@ static void add_operands(struct bads *all, const struct expect *x, const struct 
 		add_operand(all, x, p, 0);
 	if (uses(x, "h1"))
 		add_operand(all, x, p, 1);
-	if (uses(x, "count")) {
-		bad = add(all, "count one too many", MEMBOX_ST_OUT_OF_RANGE, AT_OFFSET);
-		of_operand(put(bad, AT_COUNT, 8, ELEMENTS - FIRST + 1), 0);
+	if (uses(x, "count") && (uses(x, "h0") || uses(x, "h1"))) {
+		unsigned int first = uses(x, "h0") ? 0 : 1;
+
+		bad = add(all, "count one too many", MEMBOX_ST_OUT_OF_RANGE, AT_OFFSET + 8 * first);
+		of_operand(put(bad, AT_COUNT, 8, ELEMENTS - FIRST + 1), first);
 	}
-	if (!uses(x, "h1"))
+	if (!uses(x, "h1") || !uses(x, "h0"))
 		return;
 	if (p->opcode == MEMBOX_OP_COPY) {
 		bad = add(all, "onto itself", MEMBOX_ST_OVERLAP, AT_OFFSET + 8);
@@ -188,6 +224,20 @@ static void add_operands(struct bads *all, const struct expect *x, const struct 
 	of_several(put(put(bad, AT_HANDLE + 4, 4, p->handle[0]), AT_OFFSET + 8, 8, FIRST + 1));
 	bad = add(all, "overlaps, source before", MEMBOX_ST_OVERLAP, AT_OFFSET + 8);
 	of_several(put(put(bad, AT_HANDLE + 4, 4, p->handle[0]), AT_OFFSET + 8, 8, FIRST - 1));
+}
+
+/* ---- groups ---- */
+
+static void add_group(struct bads *all, const struct membox_packet *p)
+{
+	of_group(put(add(all, "group zero", MEMBOX_ST_BAD_GROUP, AT_GROUP), AT_GROUP, 4, 0), 0);
+	of_group(put(add(all, "group left", MEMBOX_ST_BAD_GROUP, AT_GROUP), AT_GROUP, 4, scene.group_left), 0);
+	of_group(put(add(all, "group foreign", MEMBOX_ST_BAD_GROUP, AT_GROUP), AT_GROUP, 4, scene.group_foreign), 0);
+	of_group(put(add(all, "group never made", MEMBOX_ST_BAD_GROUP, AT_GROUP), AT_GROUP, 4, 0xffff), 0);
+	of_group(put(add(all, "epoch to come", MEMBOX_ST_BAD_EPOCH, AT_EPOCH), AT_EPOCH, 4, scene.epoch + 1), 1);
+	of_group(put(add(all, "epoch over", MEMBOX_ST_BAD_EPOCH, AT_EPOCH), AT_EPOCH, 4, scene.epoch - 1), 1);
+	if (p->opcode == MEMBOX_OP_REDUCE || p->opcode == MEMBOX_OP_BROADCAST)
+		of_group(put(add(all, "root no rank", MEMBOX_ST_BAD_RANK, AT_ROOT), AT_ROOT, 4, 1), 2);
 }
 
 /* ---- WSUM's list ---- */
@@ -274,8 +324,12 @@ void bads_of(struct bads *all, const struct good_kind *kind, const struct membox
 	if (shape_only)
 		return;
 	if (uses(x, "host"))
-		add_host(all, p);
+		add_host(all, p, false);
+	if (uses(x, "host2"))
+		add_host(all, p, true);
 	add_operands(all, x, p);
+	if (is_collective(p->opcode))
+		add_group(all, p);
 	if (p->opcode == MEMBOX_OP_WSUM)
 		add_lists(all, p);
 }
@@ -298,7 +352,8 @@ static bool undoes(const struct bad *by, const struct bad *of)
 	unsigned int i;
 
 	/* a key is reserved where no flag says that it is one */
-	if (of->status == MEMBOX_ST_RESERVED && of->detail == AT_KEY && by->status == MEMBOX_ST_BAD_REGION)
+	if (of->status == MEMBOX_ST_RESERVED && (of->detail == AT_KEY || of->detail == AT_KEY2) &&
+	    by->status == MEMBOX_ST_BAD_REGION && by->detail == of->detail)
 		return true;
 	for (i = 0; of->unless && i < by->nputs; i++)
 		if (field_at(of->unless, by->put[i].at))

@@ -356,6 +356,8 @@ static const struct {
 	{"REGION_DEL", MEMBOX_IOC_REGION_DEL, sizeof(struct membox_region_args)},
 	{"WINDOW_MAP", MEMBOX_IOC_WINDOW_MAP, sizeof(struct membox_window_args)},
 	{"WINDOW_UNMAP", MEMBOX_IOC_WINDOW_UNMAP, sizeof(struct membox_window_args)},
+	{"QUEUE_CREATE", MEMBOX_IOC_QUEUE_CREATE, sizeof(struct membox_uqueue_args)},
+	{"QUEUE_DELETE", MEMBOX_IOC_QUEUE_DELETE, sizeof(struct membox_uqueue_args)},
 	{"PARAM_OPEN", MEMBOX_IOC_PARAM_OPEN, sizeof(struct membox_param_args)},
 	{"PARAM_CLOSE", MEMBOX_IOC_PARAM_CLOSE, sizeof(struct membox_handle_args)},
 	{"PARAM_DESTROY", MEMBOX_IOC_PARAM_DESTROY, sizeof(struct membox_handle_args)},

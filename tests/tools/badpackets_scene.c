@@ -123,6 +123,29 @@ static void make_parameters(void)
 	scene.rdonly_port[1] = attach(scene.rdonly, "bad.i64.0", MEMBOX_PARAM_RDONLY);
 }
 
+static struct membox_group *join(struct membox *box, const char *name)
+{
+	struct membox_group *group;
+
+	if (membox_group_join(box, name, 1, 0, MEMBOX_TIMEOUT_DEFAULT, &group))
+		bail(name);
+	return group;
+}
+
+static void make_groups(void)
+{
+	struct membox_group_info info = {.size = sizeof(info)};
+	struct membox_group *group = join(scene.box, "bad.group"), *left = join(scene.box, "bad.left");
+
+	scene.group = membox_group_handle(group);
+	if (membox_group_info(group, &info))
+		bail("group");
+	scene.epoch = info.epoch;
+	scene.group_left = membox_group_handle(left);
+	scene.group_foreign = membox_group_handle(join(scene.other, "bad.foreign"));
+	membox_group_leave(left);
+}
+
 /* By an operator: on a machine with a device that is a host process on the box's file. */
 void scene_revoke(const char *name)
 {
@@ -165,7 +188,7 @@ static void make_memory(void)
 	const size_t bytes = PAGES * PAGE;
 
 	scene.host = map(PROT_READ | PROT_WRITE, BATCH * HOST_STEP);
-	scene.host2 = map(PROT_READ | PROT_WRITE, bytes);
+	scene.host2 = map(PROT_READ | PROT_WRITE, BATCH * HOST_STEP);
 	scene.no_access = map(PROT_NONE, bytes);
 	scene.read_only = map(PROT_READ, bytes);
 	scene.hole = map(PROT_READ | PROT_WRITE, bytes);
@@ -210,6 +233,21 @@ static struct membox *open_port(const char *variable, uint32_t flags, uint64_t c
 	return box;
 }
 
+/* What the library maps when it first needs it (queues) is not to come where nothing shall be. */
+static void settle(struct membox *box)
+{
+	struct membox_packet fence = {.opcode = MEMBOX_OP_FENCE};
+	struct membox_chan *chan;
+	struct membox_op op;
+
+	if (membox_chan_open(box, 1, &chan))
+		bail("channel");
+	membox_prep_packet(&op, &fence);
+	if (membox_run(box, &op, NULL))
+		bail("FENCE");
+	membox_chan_close(chan);
+}
+
 void scene_open(const char *uri)
 {
 	struct membox_info info = {.size = sizeof(info)};
@@ -225,9 +263,14 @@ void scene_open(const char *uri)
 	scene.rdonly = open_port("MEMBOX_RDONLY", MEMBOX_OPEN_RDONLY, 0);
 	scene.less = open_port("MEMBOX_LESS", 0, MEMBOX_CAP_ACC | MEMBOX_CAP_VECTOR);
 	make_parameters();
+	make_groups();
 	if (scene.is_file && !getenv(STEPS))
 		scene_revoke("bad.revoked");
 	checkpoint("revoke");
+	settle(scene.box);
+	settle(scene.other);
+	settle(scene.rdonly);
+	settle(scene.less);
 	make_memory();
 }
 
@@ -254,6 +297,9 @@ struct membox_packet scene_packet(const struct good_kind *kind, bool ints)
 	env.first = FIRST;
 	env.count = COUNT;
 	env.type = typed->type;
+	env.group = scene.group;
+	env.epoch = scene.epoch;
+	env.ranks = 1;
 	p = good_packet(kind, &env);
 	if (p.dst_type == MEMBOX_I64 && ints)
 		p.dst_type = MEMBOX_I32;

@@ -412,6 +412,35 @@ static void cmd_granted(void)
 	printf("name=%s\n", mail.name);
 }
 
+/* allreduce GROUP RANKS RANK COUNT ROUNDS: f32, each sum checked; 0 rounds: without end */
+static void cmd_allreduce(void)
+{
+	const char *name = word("group");
+	int ranks = (int)number("ranks"), rank = (int)number("rank");
+	uint64_t n = (uint64_t)number("count"), i;
+	int64_t rounds = number("rounds"), r;
+	float *in = memory(n * sizeof(*in), 0), *out = memory(n * sizeof(*out), 0);
+	struct membox_group *group;
+
+	check(membox_group_join(box, name, ranks, rank, LONG_WAIT, &group), "join");
+	for (r = 0; !rounds || r < rounds; r++) {
+		for (i = 0; i < n; i++)
+			in[i] = (float)((i + (uint64_t)r) % 1000 + (uint64_t)rank);
+		check(membox_allreduce(group, in, out, n, MEMBOX_F32, MEMBOX_SUM, LONG_WAIT), "allreduce");
+		for (i = 0; i < n; i++) /* whole numbers: exact */
+			if (out[i] != (float)((i + (uint64_t)r) % 1000 * (uint64_t)ranks +
+					      (uint64_t)(ranks * (ranks - 1) / 2)))
+				fail("a sum is wrong");
+		if (!r) {
+			printf("begun=1\n");
+			fflush(stdout);
+		}
+	}
+	check(membox_barrier(group, LONG_WAIT), "barrier");
+	printf("rounds=%" PRId64 "\n", r);
+	membox_group_leave(group);
+}
+
 /* notify NAME TIMES PAUSE_US */
 static void cmd_notify(void)
 {
@@ -555,7 +584,7 @@ static const struct {
 	{"granted", cmd_granted}, {"notify", cmd_notify}, {"watch", cmd_watch},
 	{"waitversion", cmd_waitversion}, {"lock", cmd_lock}, {"store", cmd_store},
 	{"load", cmd_load}, {"romap", cmd_romap}, {"maphold", cmd_maphold},
-	{"forever", cmd_forever},
+	{"forever", cmd_forever}, {"allreduce", cmd_allreduce},
 };
 
 int main(int argc, char **argv)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * ending.c - what a program sees of a device that goes away or is reset under it:
- * it parks a command, keeps a window mapped, says "ready", and tells in TAP what
- * becomes of them. Arguments: node, "gone" or "reset".
+ * it parks commands, in a user queue, too, keeps a window mapped, says "ready", and
+ * tells in TAP what becomes of them. Arguments: node, "gone" or "reset".
  */
 #include <poll.h>
 #include <setjmp.h>
@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "packet.h"
+#include "userq.h"
 
 #define BYTES (16 * 4096)
 #define WAIT_MS 60000
@@ -28,6 +29,28 @@ static int touch(volatile uint8_t *byte)
 	if (!number)
 		(void)*byte;
 	return number;
+}
+
+/* All commands waited: once the device is back, the stale file learns that none was begun. */
+static void ask_outcomes(void)
+{
+	struct membox_outcomes o = { .size = sizeof(o) };
+	uint64_t seen = 0;
+	int ret = -1;
+
+	for (unsigned int i = 0; i < WAIT_MS / 10 && ret; i++) {
+		o.count = 0;
+		ret = ioctl(fd, MEMBOX_IOC_GET_OUTCOMES, &o);
+		if (ret)
+			poll(NULL, 0, 10);
+	}
+	CHECK(ret == 0 && o.count == 3, "GET_OUTCOMES tells of all three after the reset (%d, %u)", ret, o.count);
+	for (unsigned int i = 0; i < o.count; i++) {
+		seen += o.entry[i].user_data;
+		CHECK(o.entry[i].outcome == MEMBOX_OUTCOME_NOT_BEGUN && o.entry[i].status == MEMBOX_ST_RESET,
+		      "a command that waited was not begun (%u, %u)", o.entry[i].outcome, o.entry[i].status);
+	}
+	CHECK(seen == 6, "each is told by its user_data");
 }
 
 int main(int argc, char **argv)
@@ -54,6 +77,7 @@ int main(int argc, char **argv)
 	struct membox_completion c;
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	struct membox_info info = { .size = sizeof(info) };
+	struct queue q;
 
 	behind.flags = MEMBOX_F_FENCE;
 	behind.user_data = 2;
@@ -62,6 +86,10 @@ int main(int argc, char **argv)
 	need(map != MAP_FAILED, "mmap");
 	map[0] = 42;
 	need(submit(&park, 1, NULL, 0) == 0 && submit(&behind, 1, NULL, 0) == 0, "SUBMIT");
+	open_queue(&q);
+	park.user_data = 3;
+	put(&q, &park, 1);
+	publish(&q);
 	signal(SIGBUS, on_bus);
 	printf("# ready\n");
 	fflush(stdout);
@@ -80,7 +108,17 @@ int main(int argc, char **argv)
 	CHECK(mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, (off_t)w.offset) == MAP_FAILED && errno == ended,
 	      "mmap() ends so");
 	CHECK(touch(map) == SIGBUS, "a touch of the window is SIGBUS");
+	CHECK(q.ctl->halted == (gone ? MEMBOX_ST_GONE : MEMBOX_ST_RESET), "the user queue says why it has stopped (%u)",
+	      q.ctl->halted);
+	CHECK(!take(&q, &c), "... and completes nothing more");
+	*q.doorbell = 1;
+	q.sq[1].count = 1;
+	CHECK(q.sq[1].count == 1, "... its rings stay, and its doorbell may be rung");
+	CHECK(map_part(PAGE, PROT_READ, q.args.ctl_offset) == MAP_FAILED && errno == ended, "... but not be mapped any more");
+	unmap_queue(&q);
 	munmap(map, w.length);
+	if (!gone)
+		ask_outcomes();
 	close(fd);
 	return finish();
 }

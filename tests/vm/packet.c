@@ -51,19 +51,6 @@ static void ioctl_sizes(void)
 	CHECK(ioctl(fd, MEMBOX_IOC_INFO, NULL) < 0 && errno == EFAULT, "one that cannot be read is EFAULT");
 }
 
-static void regions_are_not_there(void)
-{
-	struct membox_region_args r = { .size = sizeof(r), .length = 4096 };
-	uint8_t byte = 0;
-	struct membox_packet p = move(MEMBOX_OP_READ, param("p.small", MEMBOX_I8, 4096, 0), MEMBOX_I8, 0, 1, &byte);
-	struct membox_completion c;
-
-	CHECK(ioctl(fd, MEMBOX_IOC_REGION_ADD, &r) == MEMBOX_ST_UNSUPPORTED, "REGION_ADD is UNSUPPORTED");
-	p.flags = MEMBOX_F_REGION;
-	c = run(&p);
-	CHECK(c.status == MEMBOX_ST_BAD_REGION, "a packet that names a region is BAD_REGION");
-}
-
 static void round_trips(void)
 {
 	static const size_t size[] = { 1, 63, 4096, 4097, 8191, 65536, 1024 * 1024 + 3, BIG };
@@ -575,7 +562,6 @@ int main(int argc, char **argv)
 	fd = open_node(O_RDWR);
 	info();
 	ioctl_sizes();
-	regions_are_not_there();
 	round_trips();
 	accumulate();
 	batches();

@@ -18,6 +18,7 @@
 #include "engine.h"
 
 struct mb_flight;
+struct mb_userq; /* backend_userq.c */
 
 struct mb_req {
 	struct membox_packet packet;
@@ -26,11 +27,14 @@ struct mb_req {
 	union {
 		struct {
 			struct mbe_cmd cmd;
-			struct iovec iov;
+			struct iovec iov, iov2;
 			struct mb_req *next; /* on the list of those that a fence let go */
 		} file;
 		struct {
 			struct mb_req *next, *prev; /* on the list of what is in flight */
+			struct mb_userq *uq; /* its lane's queue, if it has one, ... */
+			bool is_here;	     /* ... in which it is, not with the driver */
+			uint8_t slot[2];     /* of the queue's own memory */
 		} dev;
 	} u;
 };
@@ -40,6 +44,7 @@ void mb_req_done(struct mb_req *req);
 /* What fences are about: requests of one lane, entered by one thread at a time. */
 struct mb_lane {
 	struct mbe_queue queue; /* file back end only */
+	struct mb_userq *uq;	/* driver back end: NULL: all goes through the driver */
 };
 
 struct mb_wait {
@@ -66,6 +71,13 @@ struct mb_backend {
 	 */
 	int (*submit)(struct membox *box, struct mb_lane *lane, struct mb_req **reqs,
 		      unsigned int n, const struct mb_wait *wait);
+	/*
+	 * Does a small request on this thread, at once, when nothing can make it wait or
+	 * be refused: true, and req->c is valid; mb_req_done() is not called. False:
+	 * nothing was done, submit it. start: box's clock as it begins, 0: unknown,
+	 * MBE_UNTIMED: the completion's times are not asked for. NULL: cannot.
+	 */
+	bool (*now)(struct membox *box, struct mb_req *req, uint64_t user_data, uint64_t start);
 	/* Makes progress until wait->ready: 0, or -ETIMEDOUT. deadline 0: does not sleep. */
 	int (*wait)(struct membox *box, const struct mb_wait *wait);
 	void (*cancel)(struct membox *box, struct mb_lane *lane, struct mb_req *req);
@@ -84,6 +96,10 @@ struct mb_backend {
 	int (*map)(struct membox *box, uint32_t handle, int prot, uint64_t bytes, void **addr,
 		   void **cookie);
 	void (*unmap)(struct membox *box, void *addr, uint64_t bytes, void *cookie);
+
+	/* Registers memory: a name for region_del, 0 when it is used without. NULL: not needed. */
+	uint32_t (*region_add)(struct membox *box, void *addr, size_t bytes);
+	void (*region_del)(struct membox *box, uint32_t key);
 
 	int (*fsck)(struct membox *box, void (*report)(void *, const char *), void *arg);
 };

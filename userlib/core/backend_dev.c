@@ -1,39 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * backend_dev.c - a box behind the driver: an open file is a context, and its
- * completions come in one stream. Whoever waits and finds nobody else in the
- * SUBMIT ioctl goes there (it "reaps"), hands out what came to all, and wakes
- * the others; so one system call submits and waits when a thread is alone.
- *
- * st->lock guards who reaps and the list of what is in flight. It is not held
- * in system calls nor while completions are handed out.
+ * backend_dev.c - a box behind the driver: an open file is a context. Packets go
+ * through the driver (backend_dev_io.c), or by a queue of this process
+ * (backend_userq.c), where the lane has one.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <poll.h>
 #include <unistd.h>
 
-#include "internal.h"
-
-#define REAP 64			     /* completions taken at once */
-#define BATCH 64		     /* packets given at once */
-#define SLICE_NS 1000000000ULL	     /* of an endless wait */
-#define LAST_WORDS_NS 2000000000ULL  /* for completions after a reset */
-
-struct mb_dev {
-	int fd;
-	bool forgotten;
-	pthread_mutex_t lock;
-	pthread_cond_t changed; /* a request ended, or nobody reaps any more */
-	bool reaping;
-	struct mb_req flying; /* list head */
-	int event_fd;
-};
+#include "backend_dev.h"
 
 /* ---- opening and closing ---- */
 
@@ -59,6 +41,26 @@ static int open_failed(struct membox *box, const char *name, int error)
 	return mb_fail(-error, "cannot open box %s: %s", box->uri, why);
 }
 
+/* MEMBOX_QUEUES in the environment, or the flags; the environment is for tests and comparison. */
+static int which_queues(const struct membox *box, const struct membox_open_opts *opts, enum mb_queues *which)
+{
+	const char *env = getenv("MEMBOX_QUEUES");
+
+	*which = MB_QUEUES_AUTO;
+	if (opts->flags & MEMBOX_OPEN_KERNEL_QUEUES)
+		*which = MB_QUEUES_KERNEL;
+	else if (opts->flags & MEMBOX_OPEN_USER_QUEUES)
+		*which = MB_QUEUES_USER;
+	else if (env && !strcmp(env, "kernel"))
+		*which = MB_QUEUES_KERNEL;
+	else if (env && !strcmp(env, "user"))
+		*which = MB_QUEUES_USER;
+	else if (env && *env)
+		return mb_fail(-EINVAL, "cannot open box %s: MEMBOX_QUEUES is '%s', neither kernel nor user",
+			       box->uri, env);
+	return 0;
+}
+
 static int dev_open(struct membox *box, const char *name, const struct membox_open_opts *opts)
 {
 	struct membox_info info = { .size = sizeof(info) };
@@ -66,7 +68,7 @@ static int dev_open(struct membox *box, const char *name, const struct membox_op
 	struct mb_dev *st;
 	int ret;
 
-	if ((opts->flags & ~MEMBOX_OPEN_RDONLY) || opts->quota_bytes || opts->delay_ns ||
+	if ((opts->flags & ~(MEMBOX_OPEN_RDONLY | MEMBOX_OPEN_KERNEL_QUEUES | MEMBOX_OPEN_USER_QUEUES)) || opts->quota_bytes || opts->delay_ns ||
 	    opts->poison_bytes)
 		return mb_fail(-EINVAL,
 			       "cannot open box %s: port, principal, operator, quota, delay and "
@@ -74,7 +76,11 @@ static int dev_open(struct membox *box, const char *name, const struct membox_op
 	st = calloc(1, sizeof(*st));
 	if (!st)
 		return mb_fail(-ENOMEM, "cannot open box %s: no memory", box->uri);
-	st->event_fd = -1;
+	st->event_fd = st->kick_fd = -1;
+	st->spin = MB_SPIN_LEAST;
+	ret = which_queues(box, opts, &st->which);
+	if (ret)
+		goto free_state;
 	st->flying.u.dev.next = st->flying.u.dev.prev = &st->flying;
 	st->fd = open(name, O_RDWR | O_CLOEXEC);
 	if (st->fd < 0) {
@@ -87,6 +93,16 @@ static int dev_open(struct membox *box, const char *name, const struct membox_op
 			      strerror(errno));
 		goto close_fd;
 	}
+	st->caps = info.caps;
+	st->max_bytes = info.max_bytes;
+	if (st->which == MB_QUEUES_KERNEL)
+		atomic_store(&st->no_queues, true);
+	else
+		st->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (st->kick_fd < 0)
+		atomic_store(&st->no_queues, true);
+	pthread_mutex_init(&st->queues_lock, NULL);
+	pthread_rwlock_init(&st->keys_lock, NULL);
 	pthread_mutex_init(&st->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -105,10 +121,15 @@ static void dev_close(struct membox *box)
 {
 	struct mb_dev *st = box->state;
 
+	mb_userq_delete_all(st);
 	if (st->event_fd >= 0)
 		close(st->event_fd);
+	if (st->kick_fd >= 0)
+		close(st->kick_fd);
 	if (!st->forgotten)
 		close(st->fd);
+	pthread_rwlock_destroy(&st->keys_lock);
+	pthread_mutex_destroy(&st->queues_lock);
 	pthread_cond_destroy(&st->changed);
 	pthread_mutex_destroy(&st->lock);
 	free(st);
@@ -167,7 +188,7 @@ static unsigned long admin_ioctl(uint8_t opcode)
 	}
 }
 
-static int retry_ioctl(int fd, unsigned long request, void *arg)
+int mb_dev_ioctl(int fd, unsigned long request, void *arg)
 {
 	int ret;
 
@@ -182,252 +203,42 @@ static int dev_admin(struct membox *box, uint8_t opcode, void *buf, size_t bytes
 	struct mb_dev *st = box->state;
 
 	(void)bytes;
-	return retry_ioctl(st->fd, admin_ioctl(opcode), buf);
+	if (opcode == MEMBOX_ADM_PORT_EVICT)
+		return MEMBOX_ST_DENIED; /* as the device would: its port is no operator's */
+	return mb_dev_ioctl(st->fd, admin_ioctl(opcode), buf);
 }
 
-/* ---- completions ---- */
-
-static void flying_add(struct mb_dev *st, struct mb_req *req)
-{
-	req->u.dev.next = &st->flying;
-	req->u.dev.prev = st->flying.u.dev.prev;
-	req->u.dev.prev->u.dev.next = req;
-	st->flying.u.dev.prev = req;
-}
-
-static void flying_del(struct mb_req *req)
-{
-	req->u.dev.prev->u.dev.next = req->u.dev.next;
-	req->u.dev.next->u.dev.prev = req->u.dev.prev;
-}
-
-/* Hands out completions, of which the tags are the requests. */
-static void dispatch(struct mb_dev *st, const struct membox_completion *c, unsigned int n)
-{
-	unsigned int i;
-
-	if (!n)
-		return;
-	pthread_mutex_lock(&st->lock);
-	for (i = 0; i < n; i++)
-		flying_del((struct mb_req *)(uintptr_t)c[i].user_data);
-	pthread_mutex_unlock(&st->lock);
-	for (i = 0; i < n; i++) {
-		struct mb_req *req = (struct mb_req *)(uintptr_t)c[i].user_data;
-
-		req->c = c[i];
-		mb_req_done(req);
-	}
-}
-
-static bool anything_flies(struct mb_dev *st)
-{
-	bool flies;
-
-	pthread_mutex_lock(&st->lock);
-	flies = st->flying.u.dev.next != &st->flying;
-	pthread_mutex_unlock(&st->lock);
-	return flies;
-}
-
-/* The context has ended: completions can only be read any more. */
-static void read_the_rest(struct mb_dev *st)
-{
-	struct membox_completion done[REAP];
-	uint64_t deadline = mb_now() + LAST_WORDS_NS;
-	struct mb_backoff backoff = { 0 };
-	ssize_t n;
-
-	while (anything_flies(st)) {
-		n = read(st->fd, done, sizeof(done));
-		if (n > 0)
-			dispatch(st, done, (unsigned int)((size_t)n / sizeof(done[0])));
-		else if (!mb_backoff(&backoff, deadline))
-			return;
-	}
-}
-
-/*
- * The device was reset or is gone. What the driver has to say of the commands is
- * taken; those of which it says nothing end as GONE.
- */
-static void all_gone(struct mb_dev *st)
-{
-	struct mb_req *req;
-
-	read_the_rest(st);
-	for (;;) {
-		pthread_mutex_lock(&st->lock);
-		req = st->flying.u.dev.next;
-		if (req != &st->flying)
-			flying_del(req);
-		pthread_mutex_unlock(&st->lock);
-		if (req == &st->flying)
-			return;
-		memset(&req->c, 0, sizeof(req->c));
-		req->c.status = MEMBOX_ST_GONE;
-		mb_req_done(req);
-	}
-}
-
-/*
- * One SUBMIT: gives packets, waits for one completion until the deadline (0: does
- * not), takes what there is. Returns packets taken or -errno.
- */
-static int exchange(struct mb_dev *st, struct membox_packet *packets, unsigned int n,
-		    uint64_t deadline)
-{
-	struct membox_completion done[REAP];
-	struct membox_submit s = {
-		.size = sizeof(s),
-		.packets = (uintptr_t)packets,
-		.count = n,
-		.wait = deadline ? 1 : 0,
-		.completions = (uintptr_t)done,
-		.reap = REAP,
-	};
-	uint64_t now, left;
-	int ret;
-
-	if (deadline) {
-		now = mb_now();
-		left = deadline > now ? deadline - now : 0;
-		s.timeout_ns = (int64_t)(left < SLICE_NS ? left : SLICE_NS);
-	}
-	ret = ioctl(st->fd, MEMBOX_IOC_SUBMIT, &s);
-	if (ret < 0)
-		ret = -errno;
-	dispatch(st, done, s.reaped);
-	if (ret == -EINTR || ret == -EAGAIN || ret > 0)
-		return (int)s.submitted;
-	return ret < 0 && !s.submitted ? ret : (int)s.submitted;
-}
-
-/* With st->lock held, which it gives up meanwhile. */
-static int reap(struct mb_dev *st, struct membox_packet *packets, unsigned int n,
-		uint64_t deadline)
-{
-	int ret;
-
-	st->reaping = true;
-	pthread_mutex_unlock(&st->lock);
-	ret = exchange(st, packets, n, deadline);
-	if (ret < 0 && !n)
-		all_gone(st);
-	pthread_mutex_lock(&st->lock);
-	st->reaping = false;
-	pthread_cond_broadcast(&st->changed);
-	return ret;
-}
-
-static void sleep_until_changed(struct mb_dev *st, uint64_t deadline)
-{
-	struct timespec t;
-
-	if (deadline == UINT64_MAX) {
-		pthread_cond_wait(&st->changed, &st->lock);
-		return;
-	}
-	t.tv_sec = (time_t)(deadline / 1000000000ULL);
-	t.tv_nsec = (long)(deadline % 1000000000ULL);
-	pthread_cond_timedwait(&st->changed, &st->lock, &t);
-}
-
-static int dev_wait(struct membox *box, const struct mb_wait *wait)
-{
-	struct mb_dev *st = box->state;
-	bool looked = false;
-	int ret = 0;
-
-	pthread_mutex_lock(&st->lock);
-	while (!wait->ready(wait->arg)) {
-		bool late = !wait->deadline || mb_now() >= wait->deadline;
-
-		if (late && (looked || st->reaping)) {
-			ret = -ETIMEDOUT;
-			break;
-		}
-		looked = true;
-		if (st->reaping)
-			sleep_until_changed(st, wait->deadline);
-		else
-			reap(st, NULL, 0, late ? 0 : wait->deadline);
-	}
-	pthread_mutex_unlock(&st->lock);
-	return ret;
-}
-
-/* Up to BATCH packets: returns those taken or -errno. */
-static int submit_some(struct mb_dev *st, struct mb_req **reqs, unsigned int n,
-		       const struct mb_wait *wait)
-{
-	struct membox_packet packets[BATCH];
-	unsigned int i;
-	int taken;
-
-	for (i = 0; i < n; i++) {
-		packets[i] = reqs[i]->packet;
-		packets[i].user_data = (uintptr_t)reqs[i];
-	}
-	pthread_mutex_lock(&st->lock);
-	for (i = 0; i < n; i++)
-		flying_add(st, reqs[i]);
-	if (wait && !st->reaping) {
-		taken = reap(st, packets, n, wait->deadline);
-	} else {
-		pthread_mutex_unlock(&st->lock);
-		taken = exchange(st, packets, n, 0);
-		pthread_mutex_lock(&st->lock);
-		pthread_cond_broadcast(&st->changed);
-	}
-	for (i = taken < 0 ? 0 : (unsigned int)taken; i < n; i++)
-		flying_del(reqs[i]);
-	pthread_mutex_unlock(&st->lock);
-	return taken;
-}
-
-static bool never(void *arg)
-{
-	(void)arg;
-	return false;
-}
+/* ---- requests ---- */
 
 static int dev_submit(struct membox *box, struct mb_lane *lane, struct mb_req **reqs,
 		      unsigned int n, const struct mb_wait *wait)
 {
 	struct mb_dev *st = box->state;
-	struct mb_backoff backoff = { 0 };
-	unsigned int sent = 0;
+	int ret;
 
-	(void)lane;
-	while (sent < n) {
-		unsigned int m = n - sent < BATCH ? n - sent : BATCH;
-		int ret = submit_some(st, reqs + sent, m, sent + m == n ? wait : NULL);
-
-		if (ret < 0)
-			return sent ? (int)sent : ret;
-		sent += (unsigned int)ret;
-		if (!ret) { /* the driver's queue is full: take completions, try again */
-			struct mb_wait look = { never, NULL, 0 };
-
-			dev_wait(box, &look);
-			mb_backoff(&backoff, UINT64_MAX);
-		}
-	}
-	return (int)sent;
+	if (!lane->uq)
+		return mb_dev_submit_packets(box, NULL, reqs, n, wait);
+	ret = mb_userq_submit(box, lane->uq, reqs, n);
+	if (ret == (int)n && wait)
+		mb_dev_wait(box, wait);
+	else if (atomic_load(&st->polled))
+		mb_userq_arm_for_poll(st);
+	return ret;
 }
 
 static int dev_lane_open(struct membox *box, struct mb_lane *lane)
 {
-	(void)box;
-	(void)lane;
-	return 0;
+	struct mb_dev *st = box->state;
+	int ret = mb_userq_open(st, &lane->uq);
+
+	return ret && st->which == MB_QUEUES_USER ? ret : 0;
 }
 
 static void dev_lane_close(struct membox *box, struct mb_lane *lane)
 {
 	(void)box;
-	(void)lane;
+	if (lane->uq)
+		mb_userq_close(lane->uq);
 }
 
 static bool flight_ended(void *arg)
@@ -437,20 +248,20 @@ static bool flight_ended(void *arg)
 	return atomic_load_explicit(&f->done, memory_order_acquire);
 }
 
-/* A CANCEL packet, whose own completion is waited for. */
+/* A CANCEL packet the way the command went, whose own completion is waited for. */
 static void dev_cancel(struct membox *box, struct mb_lane *lane, struct mb_req *req)
 {
 	struct mb_flight f = { .parts = 1, .opcode = MEMBOX_OP_CANCEL };
 	struct mb_req *one = &f.one;
 	struct mb_wait wait = { flight_ended, &f, UINT64_MAX };
 
-	(void)lane;
 	atomic_store(&f.left, 1);
 	one->flight = &f;
 	one->packet.opcode = MEMBOX_OP_CANCEL;
 	one->packet.word.value = (uintptr_t)req;
-	if (dev_submit(box, NULL, &one, 1, &wait) > 0)
-		dev_wait(box, &wait);
+	if (lane->uq && req->u.dev.is_here ? mb_userq_submit(box, lane->uq, &one, 1) > 0 :
+					     mb_dev_submit_packets(box, NULL, &one, 1, &wait) > 0)
+		mb_dev_wait(box, &wait);
 }
 
 /* ---- events and poll ---- */
@@ -510,6 +321,8 @@ static int dev_poll_add(struct membox *box, int epoll)
 {
 	struct mb_dev *st = box->state;
 
+	atomic_store(&st->polled, true);
+	mb_userq_arm_for_poll(st);
 	return watch_fd(st->fd, EPOLLIN, epoll);
 }
 
@@ -528,13 +341,13 @@ static int dev_map(struct membox *box, uint32_t handle, int prot, uint64_t bytes
 	w->size = sizeof(*w);
 	w->handle = handle;
 	w->prot = MEMBOX_WIN_READ | (prot & PROT_WRITE ? MEMBOX_WIN_WRITE : 0);
-	ret = retry_ioctl(st->fd, MEMBOX_IOC_WINDOW_MAP, w);
+	ret = mb_dev_ioctl(st->fd, MEMBOX_IOC_WINDOW_MAP, w);
 	if (ret)
 		goto free_window;
 	*addr = mmap(NULL, w->length, prot, MAP_SHARED, st->fd, (off_t)w->offset);
 	if (*addr == MAP_FAILED) {
 		ret = -errno;
-		retry_ioctl(st->fd, MEMBOX_IOC_WINDOW_UNMAP, w);
+		mb_dev_ioctl(st->fd, MEMBOX_IOC_WINDOW_UNMAP, w);
 		goto free_window;
 	}
 	*cookie = w;
@@ -552,7 +365,7 @@ static void dev_unmap(struct membox *box, void *addr, uint64_t bytes, void *cook
 	(void)bytes;
 	if (!st->forgotten) {
 		munmap(addr, w->length);
-		retry_ioctl(st->fd, MEMBOX_IOC_WINDOW_UNMAP, w);
+		mb_dev_ioctl(st->fd, MEMBOX_IOC_WINDOW_UNMAP, w);
 	}
 	free(w);
 }
@@ -573,7 +386,7 @@ const struct mb_backend mb_backend_dev = {
 	.lane_open = dev_lane_open,
 	.lane_close = dev_lane_close,
 	.submit = dev_submit,
-	.wait = dev_wait,
+	.wait = mb_dev_wait,
 	.cancel = dev_cancel,
 	.event_seen = dev_event_seen,
 	.event_wait = dev_event_wait,
@@ -581,5 +394,7 @@ const struct mb_backend mb_backend_dev = {
 	.poll_add = dev_poll_add,
 	.map = dev_map,
 	.unmap = dev_unmap,
+	.region_add = mb_dev_region_add,
+	.region_del = mb_dev_region_del,
 	.fsck = dev_fsck,
 };

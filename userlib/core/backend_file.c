@@ -202,20 +202,27 @@ static uint16_t check(struct membox *box, struct mb_req *req, uint32_t *detail)
 {
 	struct mb_file *st = box->state;
 	const struct membox_packet *p = &req->packet;
+	uint32_t used = membox_packet_fields(p);
 	uint64_t bytes;
 	uint16_t status;
 
 	status = membox_check_packet(p, mbe_caps(st->engine), mbe_max_bytes(st->engine), detail);
 	if (status)
 		return status;
-	if (p->flags & MEMBOX_F_REGION) {
-		*detail = MEMBOX_AT(host.key);
+	if (p->flags & (MEMBOX_F_REGION | MEMBOX_F_REGION2)) {
+		*detail = p->flags & MEMBOX_F_REGION ? MEMBOX_AT(host.key) : MEMBOX_AT(coll.recv.key);
 		return MEMBOX_ST_BAD_REGION;
 	}
-	bytes = membox_host_bytes(p);
+	bytes = membox_host_bytes_used(p, used);
 	if (bytes && !mb_memory_is_there(box, p->host.addr, bytes,
 					 membox_host_is_written(p->opcode))) {
 		*detail = MEMBOX_AT(host.addr);
+		return MEMBOX_ST_HOST_FAULT;
+	}
+	bytes = membox_host2_bytes_used(p, used);
+	if (bytes && !mb_memory_is_there(box, p->coll.recv.addr, bytes,
+					 membox_host2_is_written(p->opcode))) {
+		*detail = MEMBOX_AT(coll.recv.addr);
 		return MEMBOX_ST_HOST_FAULT;
 	}
 	return MEMBOX_ST_OK;
@@ -228,6 +235,40 @@ static void refuse(struct mb_file *st, struct mb_req *req, uint16_t status, uint
 	req->c.detail = detail;
 	req->c.start = req->c.end = mbe_clock(st->engine);
 	mb_req_done(req);
+}
+
+/* The request as a command, which was checked. */
+static void make_command(struct mb_req *req, uint64_t user_data)
+{
+	struct mbe_cmd *cmd = &req->u.file.cmd;
+	uint32_t used = membox_packet_fields(&req->packet);
+
+	cmd->p = req->packet;
+	cmd->p.context = CONTEXT;
+	cmd->p.user_data = user_data;
+	cmd->checked = true;
+	req->u.file.iov.iov_base = (void *)(uintptr_t)req->packet.host.addr;
+	req->u.file.iov.iov_len = membox_host_bytes_used(&req->packet, used);
+	cmd->host = &req->u.file.iov;
+	cmd->nhost = req->u.file.iov.iov_len ? 1 : 0;
+	req->u.file.iov2.iov_base = (void *)(uintptr_t)req->packet.coll.recv.addr;
+	req->u.file.iov2.iov_len = membox_host2_bytes_used(&req->packet, used);
+	cmd->host2 = &req->u.file.iov2;
+	cmd->nhost2 = req->u.file.iov2.iov_len ? 1 : 0;
+}
+
+static bool file_now(struct membox *box, struct mb_req *req, uint64_t user_data, uint64_t start)
+{
+	struct mb_file *st = box->state;
+	uint32_t detail;
+
+	if (!mbe_looks_small(&req->packet) || check(box, req, &detail))
+		return false;
+	make_command(req, user_data);
+	if (!mbe_execute_small(st->engine, &req->u.file.cmd, start))
+		return false;
+	req->c = req->u.file.cmd.c;
+	return true;
 }
 
 static int file_submit(struct membox *box, struct mb_lane *lane, struct mb_req **reqs,
@@ -248,13 +289,7 @@ static int file_submit(struct membox *box, struct mb_lane *lane, struct mb_req *
 			continue;
 		}
 		memset(cmd, 0, sizeof(*cmd));
-		cmd->p = req->packet;
-		cmd->p.context = CONTEXT;
-		cmd->p.user_data = req->flight->user_data;
-		req->u.file.iov.iov_base = (void *)(uintptr_t)req->packet.host.addr;
-		req->u.file.iov.iov_len = membox_host_bytes(&req->packet);
-		cmd->host = &req->u.file.iov;
-		cmd->nhost = req->u.file.iov.iov_len ? 1 : 0;
+		make_command(req, req->flight->user_data);
 		cmd->done = command_done;
 		cmd->arg = req;
 		if (mbe_queue_enter(&lane->queue, cmd))
@@ -431,6 +466,7 @@ const struct mb_backend mb_backend_file = {
 	.lane_open = file_lane_open,
 	.lane_close = file_lane_close,
 	.submit = file_submit,
+	.now = file_now,
 	.wait = file_wait,
 	.cancel = file_cancel,
 	.event_seen = mb_file_event_seen,

@@ -22,7 +22,7 @@ static const struct {
 } cap_names[] = {
 	{ "acc", MEMBOX_CAP_ACC },	 { "vector", MEMBOX_CAP_VECTOR },
 	{ "atomic", MEMBOX_CAP_ATOMIC }, { "wait", MEMBOX_CAP_WAIT },
-	{ "windows", MEMBOX_CAP_WINDOWS },
+	{ "windows", MEMBOX_CAP_WINDOWS }, { "collectives", MEMBOX_CAP_COLLECTIVES },
 };
 
 /* "acc,vector" */
@@ -49,7 +49,8 @@ static int parse_caps(const char *text, uint64_t *caps)
 static int read_options(const struct membox_open_opts *given, struct membox_open_opts *opts)
 {
 	const unsigned int known = MEMBOX_OPEN_RDONLY | MEMBOX_OPEN_OPERATOR | MEMBOX_OPEN_PORT |
-				   MEMBOX_OPEN_PRINCIPAL | MEMBOX_OPEN_CHECK;
+				   MEMBOX_OPEN_PRINCIPAL | MEMBOX_OPEN_CHECK |
+				   MEMBOX_OPEN_KERNEL_QUEUES | MEMBOX_OPEN_USER_QUEUES;
 	const char *env = getenv("MEMBOX_CAPS_OFF");
 
 	memset(opts, 0, sizeof(*opts));
@@ -298,4 +299,26 @@ MB_EXPORT int membox_fsck(struct membox *box, void (*report)(void *arg, const ch
 	int ret = mb_check(box);
 
 	return ret ? ret : box->be->fsck(box, report, arg);
+}
+
+MB_EXPORT int membox_port_evict(struct membox *box, uint32_t port)
+{
+	struct membox_port_stat args = { .size = sizeof(args), .port = port };
+	int ret = mb_check(box);
+
+	if (ret)
+		return ret;
+	ret = box->be->admin(box, MEMBOX_ADM_PORT_EVICT, &args, sizeof(args));
+	switch (ret) {
+	case 0:
+		return 0;
+	case MEMBOX_ST_NOT_FOUND:
+		return mb_fail(-ENOENT, "port %u is free: there is nothing to evict", port);
+	case MEMBOX_ST_BUSY:
+		return mb_fail(-EBUSY, "port %u is in use, not suspended: end its process or its VM", port);
+	case MEMBOX_ST_BAD_ARGUMENT:
+		return mb_fail(-EINVAL, "the box has no port %u", port);
+	default:
+		return mb_admin_fail(box, ret, "port_evict", NULL, 0);
+	}
 }

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * chan.c - channels: a fixed number of operations in flight, allocated when the
- * channel is opened. The thread that uses the channel submits and reaps;
- * completions come from any thread, so that the lists are under chan->lock.
+ * channel is opened. The thread that uses the channel submits and reaps, and has
+ * the free ones and those it is about to reap for itself; completions come from any
+ * thread, so that the other lists are under chan->lock.
+ *
+ * What the back end can do at once is done while the batch is sent, is never seen
+ * among the active ones, and comes to the done ones with its whole batch.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -20,33 +24,41 @@
 
 static struct mb_flight *take_free(struct membox_chan *chan)
 {
-	struct mb_flight *f;
+	struct mb_flight *f = chan->free;
 
-	pthread_mutex_lock(&chan->lock);
-	f = chan->free;
 	if (f)
 		chan->free = f->next;
-	pthread_mutex_unlock(&chan->lock);
 	return f;
 }
 
 static void give_free(struct membox_chan *chan, struct mb_flight *f)
 {
-	pthread_mutex_lock(&chan->lock);
 	f->next = chan->free;
 	chan->free = f;
-	pthread_mutex_unlock(&chan->lock);
+}
+
+/* Others only read it. */
+static void count_pending(struct membox_chan *chan, int more)
+{
+	unsigned int n = atomic_load_explicit(&chan->pending, memory_order_relaxed);
+
+	atomic_store_explicit(&chan->pending, n + (unsigned int)more, memory_order_relaxed);
 }
 
 /* On the active list it can be cancelled; it leaves it when it is done. */
 static void activate(struct membox_chan *chan, struct mb_flight *f)
 {
-	if (f->param)
-		mb_param_hold(f->param);
-	atomic_fetch_add(&chan->pending, 1);
+	mb_flight_hold(f);
+	count_pending(chan, 1);
 	pthread_mutex_lock(&chan->lock);
 	mb_list_add(&chan->active, &f->active);
 	pthread_mutex_unlock(&chan->lock);
+}
+
+static void put_back(struct membox_chan *chan, struct mb_flight *f)
+{
+	mb_flight_release(f);
+	give_free(chan, f);
 }
 
 static void deactivate(struct membox_chan *chan, struct mb_flight *f)
@@ -54,11 +66,21 @@ static void deactivate(struct membox_chan *chan, struct mb_flight *f)
 	pthread_mutex_lock(&chan->lock);
 	mb_list_del(&f->active);
 	pthread_mutex_unlock(&chan->lock);
-	atomic_fetch_sub(&chan->pending, 1);
-	if (f->param)
-		mb_param_drop(f->param);
-	mb_flight_release(f);
-	give_free(chan, f);
+	count_pending(chan, -1);
+	mb_flight_drop(f);
+	put_back(chan, f);
+}
+
+/* Flights from first to last, linked by next, are done. With the lock. */
+static void add_done(struct membox_chan *chan, struct mb_flight *first, struct mb_flight **tail,
+		     unsigned int n)
+{
+	*tail = NULL;
+	*chan->done_tail = first;
+	chan->done_tail = tail;
+	chan->ndone += n;
+	if (chan->event_fd >= 0)
+		mb_signal_fd(chan->event_fd);
 }
 
 void mb_chan_done(struct mb_flight *f)
@@ -67,13 +89,36 @@ void mb_chan_done(struct mb_flight *f)
 
 	pthread_mutex_lock(&chan->lock);
 	mb_list_del(&f->active);
-	f->next = NULL;
-	*chan->done_tail = f;
-	chan->done_tail = &f->next;
-	chan->ndone++;
-	if (chan->event_fd >= 0)
-		mb_signal_fd(chan->event_fd);
+	add_done(chan, f, &f->next, 1);
 	pthread_mutex_unlock(&chan->lock);
+}
+
+/* The next one to be reaped; all that are done are taken at once. */
+static struct mb_flight *take_done(struct membox_chan *chan)
+{
+	struct mb_flight *f;
+
+	if (!chan->ready) {
+		pthread_mutex_lock(&chan->lock);
+		chan->ready = chan->done;
+		chan->nready = chan->ndone;
+		chan->done = NULL;
+		chan->done_tail = &chan->done;
+		chan->ndone = 0;
+		pthread_mutex_unlock(&chan->lock);
+	}
+	f = chan->ready;
+	if (f) {
+		chan->ready = f->next;
+		chan->nready--;
+	}
+	if (!chan->ready && chan->event_fd >= 0) {
+		pthread_mutex_lock(&chan->lock);
+		if (!chan->done)
+			mb_clear_fd(chan->event_fd);
+		pthread_mutex_unlock(&chan->lock);
+	}
+	return f;
 }
 
 /* ---- opening and closing ---- */
@@ -172,10 +217,8 @@ void mb_chan_destroy(struct membox_chan *chan)
 			box->be->wait(box, &wait);
 		}
 	}
-	while ((f = chan->done)) {
-		chan->done = f->next;
-		if (f->param)
-			mb_param_drop(f->param);
+	while ((f = take_done(chan))) {
+		mb_flight_drop(f);
 		mb_flight_release(f);
 	}
 	box->be->lane_close(box, &chan->lane);
@@ -223,44 +266,86 @@ static int submit_fallback(struct membox_chan *chan, struct mb_flight *f,
 	return 0;
 }
 
-/*
- * Operations that became one packet each, to be sent together. Those that the
- * back end did not take go back, the last first.
- */
+/* Operations that became one packet each, to be sent together. */
 struct batch {
 	struct mb_flight *flight[BATCH];
 	unsigned int n;
 };
 
-static int flush(struct membox_chan *chan, struct batch *b, unsigned int *taken)
+/* Sends some of them; those that the back end did not take go back, the last first. */
+static int send_some(struct membox_chan *chan, struct mb_flight **flight, unsigned int n,
+		     unsigned int *taken)
 {
 	struct mb_req *reqs[BATCH];
 	unsigned int sent = 0, i;
 	int ret = 0;
 
-	for (i = 0; i < b->n; i++)
-		reqs[i] = &b->flight[i]->one;
-	while (sent < b->n) {
-		ret = chan->box->be->submit(chan->box, &chan->lane, reqs + sent, b->n - sent,
-					    NULL);
+	for (i = 0; i < n; i++) {
+		activate(chan, flight[i]);
+		reqs[i] = &flight[i]->one;
+	}
+	while (sent < n) {
+		ret = chan->box->be->submit(chan->box, &chan->lane, reqs + sent, n - sent, NULL);
 		if (ret < 0)
 			break;
 		sent += (unsigned int)ret;
 	}
+	for (i = n; i > sent; i--)
+		deactivate(chan, flight[i - 1]);
 	*taken += sent;
-	if (sent < b->n)
-		mb_fail(ret, "%u operations for box %s: %s", b->n - sent, chan->box->uri,
-			strerror(-ret));
-	for (i = b->n; i > sent; i--)
-		deactivate(chan, b->flight[i - 1]);
-	b->n = 0;
-	return ret < 0 ? ret : 0;
+	if (ret >= 0)
+		return 0;
+	return mb_fail(ret, "%u operations for box %s: %s", n - sent, chan->box->uri,
+		       strerror(-ret));
 }
 
-static void put_back(struct membox_chan *chan, struct mb_flight *f)
+/* Those from `first` on that can be done at once, up to one that cannot. How many there were. */
+static unsigned int do_now(struct membox_chan *chan, const struct batch *b, unsigned int first,
+			   uint64_t *clock)
 {
-	mb_flight_release(f);
-	give_free(chan, f);
+	struct mb_flight *f = NULL, *head, **tail = &head;
+	unsigned int n = 0;
+
+	for (; first + n < b->n; n++) {
+		f = b->flight[first + n];
+		if (!mb_flight_now(chan->box, f, *clock))
+			break;
+		*clock = f->result.end; /* when the next one begins */
+		f->param = NULL; /* only an error would be told with its name */
+		*tail = f;
+		tail = &f->next;
+	}
+	if (!n)
+		return 0;
+	count_pending(chan, (int)n);
+	pthread_mutex_lock(&chan->lock);
+	add_done(chan, head, tail, n);
+	pthread_mutex_unlock(&chan->lock);
+	return n;
+}
+
+static int flush(struct membox_chan *chan, struct batch *b, unsigned int *taken)
+{
+	bool now = chan->box->be->now;
+	unsigned int sent = 0, n;
+	uint64_t clock = 0;
+	int ret = 0;
+
+	while (!ret && sent < b->n) {
+		n = now ? do_now(chan, b, sent, &clock) : 0;
+		sent += n;
+		*taken += n;
+		if (n)
+			continue;
+		clock = 0; /* one that takes its time: to be read anew */
+		n = now ? 1 : b->n - sent;
+		ret = send_some(chan, b->flight + sent, n, taken);
+		sent += n;
+	}
+	for (n = b->n; n > sent; n--)
+		put_back(chan, b->flight[n - 1]);
+	b->n = 0;
+	return ret;
 }
 
 /* Not for the batch: sent at once, by more than one packet or by none. 0 or -errno. */
@@ -325,7 +410,6 @@ MB_EXPORT int membox_submit(struct membox_chan *chan, const struct membox_op *op
 			ret = send_alone(chan, f, &ops[i], fallback);
 			taken += ret ? 0 : 1;
 		} else {
-			activate(chan, f);
 			b.flight[b.n++] = f;
 		}
 	}
@@ -345,31 +429,14 @@ struct reap_wait {
 static bool enough(void *arg)
 {
 	struct reap_wait *w = arg;
-	bool is;
+	unsigned int n = w->chan->nready;
 
+	if (n >= w->want)
+		return true;
 	pthread_mutex_lock(&w->chan->lock);
-	is = w->chan->ndone >= w->want;
+	n += w->chan->ndone;
 	pthread_mutex_unlock(&w->chan->lock);
-	return is;
-}
-
-static struct mb_flight *take_done(struct membox_chan *chan)
-{
-	struct mb_flight *f;
-
-	pthread_mutex_lock(&chan->lock);
-	f = chan->done;
-	if (f) {
-		chan->done = f->next;
-		chan->ndone--;
-	}
-	if (!chan->done) {
-		chan->done_tail = &chan->done;
-		if (chan->event_fd >= 0)
-			mb_clear_fd(chan->event_fd);
-	}
-	pthread_mutex_unlock(&chan->lock);
-	return f;
+	return n >= w->want;
 }
 
 MB_EXPORT int membox_reap(struct membox_chan *chan, struct membox_done *done, unsigned int max,
@@ -390,20 +457,17 @@ MB_EXPORT int membox_reap(struct membox_chan *chan, struct membox_done *done, un
 			       pending);
 	if (!w.want)
 		w.want = max ? 1 : 0; /* look at what came, without sleeping */
-	else
-		wait.deadline = mb_deadline(timeout);
-	if (!enough(&w))
+	if (!enough(&w)) {
+		wait.deadline = min && max ? mb_deadline(timeout) : 0;
 		box->be->wait(box, &wait);
+	}
 	while (n < max && (f = take_done(chan))) {
 		done[n++] = f->result;
 		if (f->result.status)
-			mb_packet_fail(f->param, f->opcode,
-				       &mb_flight_part(f, f->failed)->packet, &f->result);
-		if (f->param)
-			mb_param_drop(f->param);
-		mb_flight_release(f);
-		give_free(chan, f);
-		atomic_fetch_sub(&chan->pending, 1);
+			mb_flight_fail(f);
+		mb_flight_drop(f);
+		put_back(chan, f);
+		count_pending(chan, -1);
 	}
 	if (!n && min)
 		return mb_fail(-ETIMEDOUT, "reap: none of %u operations ended in time", pending);
@@ -445,7 +509,7 @@ static int make_fds(struct membox_chan *chan)
 	pthread_mutex_lock(&chan->lock);
 	chan->epoll_fd = epoll;
 	chan->event_fd = event;
-	if (chan->done)
+	if (chan->ready || chan->done)
 		mb_signal_fd(event);
 	pthread_mutex_unlock(&chan->lock);
 	return 0;

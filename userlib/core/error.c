@@ -148,6 +148,16 @@ int mb_fail_status(int status, const char *fmt, ...)
 	return -membox_status_errno((uint32_t)status);
 }
 
+int mb_fail_keep(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	return -membox_status_errno((uint32_t)last_status);
+}
+
 static int no_space(struct membox *box, const char *call, const char *name, uint64_t bytes)
 {
 	struct membox_info info = { .size = sizeof(info) };

@@ -107,7 +107,7 @@ static int transfer(struct work *w, uint8_t opcode, struct membox_param *param, 
 	membox_prep_read(&op, param, first, n, mem);
 	op.opcode = opcode;
 	memset(&d, 0, sizeof(d));
-	ret = mb_run(w->box, &op, &d);
+	ret = mb_run(w->box, &op, false, &d);
 	if (!w->done->start)
 		w->done->start = d.start;
 	w->done->end = d.end;

@@ -48,6 +48,8 @@ static int check_op(const struct membox *box, const struct membox_op *op)
 	}
 	if (op->opcode == MEMBOX_OP_FENCE)
 		return 0;
+	if (mb_is_coll(op->opcode))
+		return mb_coll_check(box, op);
 	ret = check_param(box, op->param, op->opcode);
 	if (ret)
 		return ret;
@@ -93,6 +95,8 @@ static uint64_t part_elements(const struct membox *box, const struct membox_op *
 
 	if (op->raw || op->opcode == MEMBOX_OP_FENCE)
 		return UINT64_MAX;
+	if (mb_is_coll(op->opcode))
+		return mb_coll_part(box, op);
 	widest = membox_type_bytes(op->param->type);
 	source = membox_type_bytes(source_type(op));
 	if (source > widest)
@@ -125,6 +129,10 @@ static void encode(struct membox_packet *p, const struct membox_op *op,
 	p->flags = (uint16_t)op->flags;
 	if (op->opcode == MEMBOX_OP_FENCE)
 		return;
+	if (mb_is_coll(op->opcode)) {
+		mb_coll_encode(p, op, done, count);
+		return;
+	}
 	p->dst_type = op->param->type;
 	p->src_type = source_type(op);
 	p->handle[0] = op->param->handle;
@@ -200,8 +208,8 @@ static int allocate(struct mb_flight *f, const struct membox_op *op)
 	if (f->parts > 1) {
 		f->many = calloc(f->parts, sizeof(*f->many));
 		if (!f->many)
-			return mb_fail(-ENOMEM, "%s of '%s': no memory for %u parts",
-				       mb_op_name(op->opcode), op->param->name, f->parts);
+			return mb_fail(-ENOMEM, "%s: no memory for %u parts",
+				       mb_op_name(op->opcode), f->parts);
 	}
 	if (nterms * f->parts > MB_FEW_TERMS) {
 		f->terms = calloc(nterms * f->parts, sizeof(*f->terms));
@@ -242,7 +250,7 @@ int mb_flight_prepare(struct mb_flight *f, struct membox *box, const struct memb
 	f->refusal_detail = 0;
 	if (is_switched_off(box, op))
 		f->refusal = MEMBOX_ST_UNSUPPORTED;
-	else if (parts > 1)
+	else if (parts > 1 && !mb_is_coll(op->opcode))
 		f->refusal = mb_refusal(box, op, &f->refusal_detail);
 	if (f->refusal) {
 		parts = 1;
@@ -250,6 +258,7 @@ int mb_flight_prepare(struct mb_flight *f, struct membox *box, const struct memb
 	}
 	f->user_data = op->user_data;
 	f->param = op->raw ? NULL : op->param;
+	f->group = op->raw ? NULL : op->group;
 	f->opcode = op->opcode;
 	f->parts = (uint32_t)parts;
 	ret = allocate(f, op);
@@ -273,6 +282,30 @@ int mb_flight_prepare(struct mb_flight *f, struct membox *box, const struct memb
 	return 0;
 }
 
+void mb_flight_hold(struct mb_flight *f)
+{
+	if (f->param)
+		mb_param_hold(f->param);
+	if (f->group)
+		mb_group_hold(f->group);
+}
+
+void mb_flight_drop(struct mb_flight *f)
+{
+	if (f->param)
+		mb_param_drop(f->param);
+	if (f->group)
+		mb_group_drop(f->group);
+}
+
+int mb_flight_fail(struct mb_flight *f)
+{
+	const struct membox_packet *packet = &mb_flight_part(f, f->failed)->packet;
+
+	return f->group ? mb_coll_fail(f->group, packet, &f->result) :
+			  mb_packet_fail(f->param, f->opcode, packet, &f->result);
+}
+
 void mb_flight_release(struct mb_flight *f)
 {
 	if (f->terms != f->few)
@@ -283,6 +316,21 @@ void mb_flight_release(struct mb_flight *f)
 }
 
 /* ---- completions to an answer ---- */
+
+static void answer_one(struct membox_done *r, const struct membox_completion *c,
+		       uint64_t user_data)
+{
+	r->user_data = user_data;
+	r->error = c->status ? -membox_status_errno(c->status) : 0;
+	r->status = c->status;
+	r->bytes = c->bytes;
+	r->result = c->result;
+	r->version = c->version;
+	r->start = c->start;
+	r->end = c->end;
+	r->detail = c->status ? c->detail : 0;
+	r->reserved = 0;
+}
 
 static bool version_is_before(uint8_t opcode)
 {
@@ -296,9 +344,13 @@ void mb_flight_finish(struct mb_flight *f)
 	uint64_t before = 0;
 	unsigned int i;
 
+	f->failed = 0;
+	if (f->parts == 1 && !f->group) {
+		answer_one(r, &f->one.c, f->user_data);
+		return;
+	}
 	memset(r, 0, sizeof(*r));
 	r->user_data = f->user_data;
-	f->failed = 0;
 	for (i = 0; i < f->parts; i++) {
 		const struct membox_completion *c = &mb_flight_part(f, i)->c;
 
@@ -306,6 +358,8 @@ void mb_flight_finish(struct mb_flight *f)
 			r->start = c->start;
 		if (c->end > r->end)
 			r->end = c->end;
+		if (f->group)
+			mb_coll_settle(f->group, mb_flight_part(f, i));
 		if (r->status)
 			continue;
 		if (!i || (!version_is_before(f->opcode) && c->version > r->version))
@@ -437,11 +491,41 @@ static int run_flight(struct membox *box, struct mb_flight *f)
 	return ret;
 }
 
-int mb_run(struct membox *box, const struct membox_op *op, struct membox_done *done)
+bool mb_flight_now(struct membox *box, struct mb_flight *f, uint64_t start)
+{
+	if (!box->be->now || !box->be->now(box, &f->one, f->user_data, start))
+		return false;
+	f->failed = 0;
+	answer_one(&f->result, &f->one.c, f->user_data);
+	return true;
+}
+
+/*
+ * The short way of a small operation: one packet, no flight, no lane. False: nothing
+ * was done, and the long way finds out why.
+ */
+static bool run_now(struct membox *box, const struct membox_op *op, bool timed,
+		    struct membox_done *done)
+{
+	struct mb_req req;
+
+	if (!box->be->now || op->raw || box->caps_off ||
+	    !mbe_is_small(op->opcode, op->flags, op->count) || check_op(box, op))
+		return false;
+	encode(&req.packet, op, NULL, 0, op->count);
+	if (!box->be->now(box, &req, op->user_data, timed ? 0 : MBE_UNTIMED))
+		return false;
+	answer_one(done, &req.c, op->user_data);
+	return true;
+}
+
+int mb_run(struct membox *box, const struct membox_op *op, bool timed, struct membox_done *done)
 {
 	struct mb_flight f;
 	int ret;
 
+	if (run_now(box, op, timed, done))
+		return 0; /* what is refused goes the long way */
 	f.chan = NULL;
 	f.failed = 0;
 	ret = mb_flight_prepare(&f, box, op);
@@ -454,8 +538,7 @@ int mb_run(struct membox *box, const struct membox_op *op, struct membox_done *d
 	if (!ret) {
 		*done = f.result;
 		if (f.result.status)
-			ret = mb_packet_fail(f.param, f.opcode,
-					     &mb_flight_part(&f, f.failed)->packet, &f.result);
+			ret = mb_flight_fail(&f);
 	}
 	mb_flight_release(&f);
 	return ret;
@@ -467,5 +550,5 @@ MB_EXPORT int membox_run(struct membox *box, const struct membox_op *op,
 	struct membox_done unused;
 	int ret = mb_check(box);
 
-	return ret ? ret : mb_run(box, op, done ? done : &unused);
+	return ret ? ret : mb_run(box, op, done != NULL, done ? done : &unused);
 }

@@ -15,11 +15,15 @@ static int ask(struct membox *box, uint8_t opcode, struct membox_group_args *arg
 	return box->be->admin(box, opcode, args, sizeof(*args));
 }
 
+/* BUSY while collectives of ours end, which they do by themselves. */
 static void leave(struct membox *box, uint32_t handle)
 {
 	struct membox_group_args args = { .size = sizeof(args), .group = handle };
+	uint64_t deadline = mb_deadline(MEMBOX_TIMEOUT_DEFAULT);
+	struct mb_backoff backoff = { 0 };
 
-	ask(box, MEMBOX_ADM_GROUP_LEAVE, &args);
+	while (ask(box, MEMBOX_ADM_GROUP_LEAVE, &args) == MEMBOX_ST_BUSY && mb_backoff(&backoff, deadline))
+		;
 }
 
 /* "0, 3": the ranks that did not come */
@@ -59,7 +63,7 @@ static bool all_live(const struct membox_group_args *info, int ranks)
 
 /* Until all seats are taken. joined is what JOIN answered. */
 static int wait_for_all(struct membox *box, const struct membox_group_args *joined,
-			const char *name, int ranks, uint64_t deadline)
+			const char *name, int ranks, uint64_t deadline, uint32_t *epoch)
 {
 	struct mb_backoff backoff = { 0 };
 	struct membox_group_args info;
@@ -71,6 +75,7 @@ static int wait_for_all(struct membox *box, const struct membox_group_args *join
 		ret = ask(box, MEMBOX_ADM_GROUP_INFO, &info);
 		if (ret)
 			return mb_admin_fail(box, ret, "group_join", name, 0);
+		*epoch = info.epoch;
 		if (all_live(&info, ranks))
 			return 0;
 		ret = newly_dead(joined, &info, ranks);
@@ -113,10 +118,11 @@ static int join(struct membox *box, const char *name, int ranks, int rank,
 	ret = mb_admin_fail(box, ask(box, MEMBOX_ADM_GROUP_JOIN, &args), "group_join", name, 0);
 	if (ret)
 		goto free_group;
-	ret = wait_for_all(box, &args, name, ranks, mb_deadline(timeout));
+	ret = wait_for_all(box, &args, name, ranks, mb_deadline(timeout), &group->epoch);
 	if (ret)
 		goto leave_group;
 	group->box = box;
+	atomic_store(&group->refs, 1);
 	group->handle = args.group;
 	group->rank = args.rank;
 	group->ranks = ranks;
@@ -188,7 +194,39 @@ void mb_group_close(struct membox_group *group)
 {
 	if (!mb_is_foreign(group->box))
 		leave(group->box, group->handle);
-	free(group);
+	mb_group_drop(group);
+}
+
+void mb_group_hold(struct membox_group *group)
+{
+	atomic_fetch_add(&group->refs, 1);
+}
+
+void mb_group_drop(struct membox_group *group)
+{
+	if (atomic_fetch_sub(&group->refs, 1) == 1)
+		free(group);
+}
+
+MB_EXPORT uint32_t membox_group_handle(const struct membox_group *group)
+{
+	return group->handle;
+}
+
+MB_EXPORT int membox_group_renew(struct membox_group *group, int64_t timeout)
+{
+	struct membox_group_args now = { .size = sizeof(now), .group = group->handle };
+	int ret = mb_check(group->box);
+
+	if (!ret)
+		ret = mb_admin_fail(group->box, ask(group->box, MEMBOX_ADM_GROUP_INFO, &now), "group_renew",
+				    group->name, 0);
+	if (!ret)
+		ret = wait_for_all(group->box, &now, group->name, group->ranks, mb_deadline(timeout),
+				   &group->epoch);
+	if (!ret)
+		atomic_store(&group->seq, 0);
+	return ret;
 }
 
 MB_EXPORT void membox_group_leave(struct membox_group *group)

@@ -53,6 +53,15 @@ struct mb_pooled_lane {
 
 struct mb_mapped; /* map.c */
 
+/* The first few regions, to be looked through without a lock: mem.c */
+#define MB_RANGES 8
+struct mb_ranges {
+	atomic_uint seq; /* odd while it changes */
+	struct {
+		atomic_uintptr_t from, to; /* both 0: free */
+	} range[MB_RANGES];
+};
+
 struct membox {
 	struct mb_list all;	     /* of this process: fork.c */
 	uint32_t process;	     /* mb_process() of who opened it */
@@ -63,8 +72,9 @@ struct membox {
 	unsigned int flags;	     /* MEMBOX_OPEN_* */
 	pthread_mutex_t lock;
 	struct mb_list params, chans, groups, regions;
-	pthread_rwlock_t regions_lock; /* regions */
+	pthread_rwlock_t regions_lock; /* regions, changes of ranges */
 	atomic_uint nregions;
+	struct mb_ranges ranges;
 	pthread_mutex_t lanes_lock;
 	struct mb_pooled_lane *lanes; /* free ones, for calls that wait */
 	int event_fd;
@@ -94,6 +104,7 @@ struct mb_flight {
 	struct mb_flight *next;	  /* chan's free or done list */
 	struct mb_list active;	  /* chan's list of those not done */
 	struct membox_param *param;
+	struct membox_group *group; /* of a collective */
 	uint64_t user_data;
 	uint8_t opcode;
 	uint32_t parts;
@@ -114,10 +125,12 @@ struct membox_chan {
 	struct membox *box;
 	struct mb_lane lane;
 	unsigned int depth;
-	atomic_uint pending;
+	atomic_uint pending; /* stored by the channel's thread only, as the next four are used */
 	struct mb_flight *flights;
-	pthread_mutex_t lock;	/* all below */
 	struct mb_flight *free;
+	struct mb_flight *ready; /* done ones, to be reaped first */
+	unsigned int nready;
+	pthread_mutex_t lock;	/* all below */
 	struct mb_flight *done, **done_tail;
 	struct mb_list active;
 	unsigned int ndone;
@@ -129,6 +142,9 @@ struct membox_group {
 	struct membox *box;
 	uint32_t handle;
 	int rank, ranks;
+	uint32_t epoch;	 /* that its collectives are of */
+	atomic_uint seq; /* of the next one */
+	atomic_uint refs; /* of this memory: the user's, and collectives in flight */
 	char name[MEMBOX_NAME_BYTES];
 };
 
@@ -138,6 +154,7 @@ struct membox_region {
 	char *addr;
 	size_t bytes;
 	bool owned; /* membox_alloc: ours to unmap */
+	uint32_t key; /* the back end's, or 0 */
 };
 
 /* error.c: every failure goes through one of these; they return what to return */
@@ -149,6 +166,8 @@ int mb_admin_fail(struct membox *box, int answer, const char *call, const char *
 /* What the box said to a packet. */
 int mb_packet_fail(const struct membox_param *param, uint8_t opcode,
 		   const struct membox_packet *packet, const struct membox_done *done);
+/* Another text for the last failure, whose status and errno stay. */
+int mb_fail_keep(const char *fmt, ...) MB_PRINTF(1, 2);
 const char *mb_op_name(uint8_t opcode);
 const char *mb_type_name(uint8_t type);
 
@@ -171,13 +190,23 @@ bool mb_is_foreign(const struct membox *box); /* opened before a fork() */
 int mb_check(const struct membox *box); /* 0, or -EOWNERDEAD with text */
 
 /* flight.c: operation to packets and back */
+void mb_flight_hold(struct mb_flight *f); /* what it names stays, until ... */
+void mb_flight_drop(struct mb_flight *f);
+/* What the box said to it, as this thread's error. */
+int mb_flight_fail(struct mb_flight *f);
 int mb_flight_prepare(struct mb_flight *f, struct membox *box, const struct membox_op *op);
 void mb_flight_release(struct mb_flight *f);
 struct mb_req *mb_flight_part(struct mb_flight *f, unsigned int i);
 int mb_flight_send(struct membox *box, struct mb_lane *lane, struct mb_flight *f,
 		   const struct mb_wait *wait);
 void mb_flight_finish(struct mb_flight *f); /* all parts ended, or the fallback did it */
-int mb_run(struct membox *box, const struct membox_op *op, struct membox_done *done);
+/* timed: done's start and end are asked for. */
+int mb_run(struct membox *box, const struct membox_op *op, bool timed, struct membox_done *done);
+/*
+ * Does a prepared operation at once if it can be (see mb_backend's now): f->result
+ * is its answer. start as there.
+ */
+bool mb_flight_now(struct membox *box, struct mb_flight *f, uint64_t start);
 
 /* refusal.c: an enum membox_status */
 int mb_refusal(struct membox *box, const struct membox_op *op, uint32_t *detail);
@@ -192,6 +221,15 @@ int mb_fallback(struct membox *box, struct mb_flight *f, const struct membox_op 
 void mb_chan_done(struct mb_flight *f);
 void mb_chan_destroy(struct membox_chan *chan);
 
+/* coll.c */
+bool mb_is_coll(uint8_t opcode);
+int mb_coll_check(const struct membox *box, const struct membox_op *op);
+uint64_t mb_coll_part(const struct membox *box, const struct membox_op *op); /* elements of a packet */
+void mb_coll_encode(struct membox_packet *p, const struct membox_op *op, uint64_t done, uint64_t count);
+void mb_coll_settle(struct membox_group *group, const struct mb_req *req); /* it has ended */
+int mb_coll_fail(const struct membox_group *group, const struct membox_packet *packet,
+		 const struct membox_done *done);
+
 /* sync.c: 0, a status, or -errno */
 int mb_param_lock(struct membox_param *param, uint64_t deadline);
 int mb_param_unlock(struct membox_param *param);
@@ -202,6 +240,8 @@ void mb_param_hold(struct membox_param *param);
 void mb_param_drop(struct membox_param *param);
 void mb_unmap_all(struct membox_param *param);
 void mb_group_close(struct membox_group *group);
+void mb_group_hold(struct membox_group *group);
+void mb_group_drop(struct membox_group *group);
 void mb_region_close(struct membox_region *region);
 bool mb_region_covers(struct membox *box, const void *addr, size_t bytes);
 bool mb_memory_is_there(struct membox *box, uint64_t addr, uint64_t bytes, bool written);

@@ -16,7 +16,7 @@ static int run(struct membox_param *param, const struct membox_op *op, struct me
 	if (!param)
 		return mb_fail(-EINVAL, "%s: no parameter given", mb_op_name(op->opcode));
 	ret = mb_check(param->box);
-	return ret ? ret : mb_run(param->box, op, done);
+	return ret ? ret : mb_run(param->box, op, false, done); /* none of them tells times */
 }
 
 static int run_quiet(struct membox_param *param, const struct membox_op *op)

@@ -27,7 +27,7 @@ struct ctl_verb {
 };
 
 extern const struct ctl_verb ctl_list, ctl_info, ctl_format, ctl_ls, ctl_stat, ctl_fsck,
-	ctl_create, ctl_destroy, ctl_revoke, ctl_dump, ctl_key;
+	ctl_create, ctl_destroy, ctl_revoke, ctl_dump, ctl_key, ctl_evict;
 
 /* ---- main.c ---- */
 

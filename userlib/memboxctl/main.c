@@ -10,6 +10,7 @@
 static const struct ctl_verb *const verbs[] = {
 	&ctl_list, &ctl_info,	 &ctl_format, &ctl_ls,	 &ctl_stat, &ctl_fsck,
 	&ctl_create, &ctl_destroy, &ctl_revoke, &ctl_dump, &ctl_key,
+	&ctl_evict,
 };
 #define NVERBS (sizeof(verbs) / sizeof(verbs[0]))
 

@@ -133,6 +133,15 @@ void mbt_model_scatter_w(struct mbt_model *m)
 		       m->tensor[i].count * membox_type_size(m->type));
 }
 
+void mbt_model_scatter_g(struct mbt_model *m)
+{
+	unsigned int i;
+
+	for (i = 0; m->copy_g && i < m->tensors; i++)
+		memcpy(m->tensor[i].g, at(m, m->g, &m->tensor[i]),
+		       m->tensor[i].count * membox_type_size(m->type));
+}
+
 /* "title\n", then a line "name type count\n" a tensor. */
 char *mbt_model_describe(const struct mbt_model *m, const char *title)
 {

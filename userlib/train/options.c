@@ -10,7 +10,7 @@
 
 #include "train.h"
 
-const struct mbt_method *const mbt_methods[] = { &mbt_ps, &mbt_ps_async };
+const struct mbt_method *const mbt_methods[] = { &mbt_ps, &mbt_ps_async, &mbt_allreduce };
 const unsigned int mbt_nr_methods = sizeof(mbt_methods) / sizeof(mbt_methods[0]);
 
 #define MAX_METHOD_TEXT 512

@@ -62,7 +62,7 @@ struct mbt_method {
 	void (*leave)(struct membox_train *t);	/* gives all back, also after errors */
 };
 
-extern const struct mbt_method mbt_ps, mbt_ps_async;
+extern const struct mbt_method mbt_ps, mbt_ps_async, mbt_allreduce;
 extern const struct mbt_method *const mbt_methods[];
 extern const unsigned int mbt_nr_methods;
 
@@ -101,6 +101,7 @@ void mbt_model_free(struct mbt_model *m);
 void mbt_model_gather_w(struct mbt_model *m); /* tensors to flat */
 void mbt_model_gather_g(struct mbt_model *m, unsigned int tensor);
 void mbt_model_scatter_w(struct mbt_model *m); /* flat to tensors */
+void mbt_model_scatter_g(struct mbt_model *m);
 char *mbt_model_describe(const struct mbt_model *m, const char *title); /* malloc()ed */
 int mbt_model_compare(struct membox_train *t, const char *title, const char *theirs);
 

@@ -70,6 +70,8 @@ const char *membox_version(void);
 #define MEMBOX_OPEN_PORT (1U << 2)	/* file: take port `port`, not the first free one */
 #define MEMBOX_OPEN_PRINCIPAL (1U << 3) /* file: be `principal`, not one made of the uid */
 #define MEMBOX_OPEN_CHECK (1U << 4)	/* file: for membox_fsck, also when it is corrupt */
+#define MEMBOX_OPEN_KERNEL_QUEUES (1U << 5) /* device: all packets through the driver */
+#define MEMBOX_OPEN_USER_QUEUES (1U << 6)   /* device: fail where none has a queue of its own */
 
 struct membox_open_opts {
 	uint32_t size;
@@ -89,8 +91,9 @@ struct membox_open_opts {
 /*
  * Opens a box: "/dev/membox0", "file:PATH", or the value of the environment
  * variable MEMBOX when uri is NULL. opts may be NULL. MEMBOX_CAPS_OFF in the
- * environment ("acc", "vector", "atomic", "wait", "windows", separated by
- * commas) adds to caps_off. -EDESTADDRREQ no box named; -ENOENT, -EACCES,
+ * environment ("acc", "vector", "atomic", "wait", "windows", "collectives", separated by
+ * commas) adds to caps_off; MEMBOX_QUEUES ("kernel" or "user") stands for the flag of
+ * that name where neither is given. -EDESTADDRREQ no box named; -ENOENT, -EACCES,
  * -ENODEV as open(); -EUCLEAN not a sound box; -EBUSY no free port.
  */
 int membox_open(const char *uri, const struct membox_open_opts *opts, struct membox **box);
@@ -300,7 +303,7 @@ int membox_param_unlock(struct membox_param *param);
  */
 struct membox_op {
 	uint64_t user_data;
-	int64_t timeout; /* of wait operations */
+	int64_t timeout; /* of wait operations and collectives */
 	uint32_t flags;	 /* MEMBOX_F_FENCE */
 	uint8_t opcode;
 	uint8_t type; /* of memory; 0: the parameter's */
@@ -321,7 +324,8 @@ struct membox_op {
 	uint64_t value, compare;
 	uint32_t nterms;
 	uint32_t raw; /* 1: mem.packet is all */
-	uint32_t reserved[4];
+	struct membox_group *group; /* of collectives; their memory is at mem.source and ... */
+	void *recv;
 };
 
 struct membox_done {
@@ -447,7 +451,62 @@ int membox_group_join_keyed(struct membox *box, const char *name, int ranks, int
 int membox_group_rank(const struct membox_group *group);
 int membox_group_ranks(const struct membox_group *group);
 int membox_group_info(struct membox_group *group, struct membox_group_info *info);
+uint32_t membox_group_handle(const struct membox_group *group); /* for membox_prep_packet */
 void membox_group_leave(struct membox_group *group);
+
+/*
+ * After a rank died or left: waits until all seats are taken again, and goes on in the
+ * new epoch. Every rank that stayed calls it, none of whose collectives is in flight.
+ */
+int membox_group_renew(struct membox_group *group, int64_t timeout);
+
+/*
+ * ---- collectives ----
+ *
+ * Every rank of the group makes the same calls in the same order (submitting in a
+ * channel is the moment that counts). Reductions fold in rank order, so all
+ * ranks have the same bits, and a run repeated has them again. A call ends alike for
+ * all ranks: -EOWNERDEAD a rank died, -ETIMEDOUT one is late, -EPROTOTYPE one
+ * wants something else, -ECANCELED one cancelled; membox_error() names it. -ESTALE the
+ * group's epoch is over: membox_group_renew. -EOPNOTSUPP the box has none; -ENOSPC the
+ * box's room for collectives is taken by other groups.
+ * in and out are the same memory or do not overlap; n is elements.
+ */
+
+/* out = in of rank 0 (red) in of rank 1 (red) ..., on every rank. */
+int membox_allreduce(struct membox_group *group, const void *in, void *out, uint64_t n,
+		     enum membox_type type, enum membox_red red, int64_t timeout);
+
+/* The same on rank `root` only; out is not used on others. */
+int membox_reduce(struct membox_group *group, const void *in, void *out, uint64_t n,
+		  enum membox_type type, enum membox_red red, int root, int64_t timeout);
+
+/* in has n elements for each rank; rank r's out is the reduction of the r-th n. */
+int membox_reduce_scatter(struct membox_group *group, const void *in, void *out, uint64_t n,
+			  enum membox_type type, enum membox_red red, int64_t timeout);
+
+/* out = the n elements of each rank, one behind the other. */
+int membox_allgather(struct membox_group *group, const void *in, void *out, uint64_t n,
+		     enum membox_type type, int64_t timeout);
+
+/* data of all ranks = data of rank `root` */
+int membox_broadcast(struct membox_group *group, void *data, uint64_t n, enum membox_type type,
+		     int root, int64_t timeout);
+
+/* Ends when all ranks are there. */
+int membox_barrier(struct membox_group *group, int64_t timeout);
+
+void membox_prep_allreduce(struct membox_op *op, struct membox_group *group, const void *in,
+			   void *out, uint64_t n, enum membox_type type, enum membox_red red);
+void membox_prep_reduce(struct membox_op *op, struct membox_group *group, const void *in, void *out,
+			uint64_t n, enum membox_type type, enum membox_red red, int root);
+void membox_prep_reduce_scatter(struct membox_op *op, struct membox_group *group, const void *in,
+				void *out, uint64_t n, enum membox_type type, enum membox_red red);
+void membox_prep_allgather(struct membox_op *op, struct membox_group *group, const void *in,
+			   void *out, uint64_t n, enum membox_type type);
+void membox_prep_broadcast(struct membox_op *op, struct membox_group *group, void *data, uint64_t n,
+			   enum membox_type type, int root);
+void membox_prep_barrier(struct membox_op *op, struct membox_group *group);
 
 /* ---- making and checking boxes ---- */
 
@@ -467,6 +526,12 @@ int membox_format(const char *path, const struct membox_format_opts *opts);
 
 /* Checks every record; report is called for each finding. Number of findings. File only. */
 int membox_fsck(struct membox *box, void (*report)(void *arg, const char *text), void *arg);
+
+/*
+ * Ends a port that is SUSPENDED: a VM that migrated and does not come back. All that
+ * it had goes. For operators, on a file. -ENOENT: it is free; -EBUSY: it is in use.
+ */
+int membox_port_evict(struct membox *box, uint32_t port);
 
 #ifdef __cplusplus
 }

@@ -118,7 +118,7 @@ int membox_train_close(struct membox_train *train);
 enum membox_updater {
 	MEMBOX_UPDATER_MASTER = 1, /* rank 0, which does nothing else */
 	MEMBOX_UPDATER_METHOD = 2, /* the method, in every rank */
-	MEMBOX_UPDATER_TRAINER = 3, /* the program: step returns the sum of gradients */
+	MEMBOX_UPDATER_TRAINER = 3, /* every rank alike; step with lr 0: the program, from the mean in g */
 };
 
 struct membox_train_method {
