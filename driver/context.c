@@ -2,10 +2,11 @@
 /*
  * context.c - a context: one open file, one unit of ownership in the box.
  *
- * It is bound to the address space that opened it. All its commands go to one
- * queue, so that FENCE orders them. It ends with the file, and becomes stale
- * when the device is reset: the box has forgotten it then, and the file is only
- * good for reading the completions that are left.
+ * It is bound to the address space that opened it. Its packets through the driver
+ * all go to one queue, so that FENCE orders them; user queues it has for itself. It
+ * ends with the file, and becomes stale when the device is reset: the box has
+ * forgotten it then, and the file is only good for reading the completions that are
+ * left.
  */
 #include <linux/fs.h>
 #include <linux/jiffies.h>

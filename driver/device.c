@@ -9,6 +9,7 @@
  *
  * mdev->state_lock is held by all who start and stop.
  */
+#include <linux/dma-mapping.h>
 #include <linux/iopoll.h>
 #include <linux/jiffies.h>
 
@@ -25,10 +26,23 @@ static void share_queues(struct membox_dev *mdev)
 	const u64 caps = MEMBOX_CAP_USER_QUEUES | MEMBOX_CAP_REGIONS;
 	u32 own = clamp_t(u32, mdev->nqueues / 2, 1, MEMBOX_OWN_QUEUES);
 
-	if ((mdev->caps & caps) != caps || own >= mdev->nqueues)
+	if ((mdev->caps & caps) != caps || own >= mdev->nqueues || !mdev->max_regions)
 		return;
 	mdev->nuqueues = mdev->nqueues - own;
 	mdev->nqueues = own;
+}
+
+/*
+ * What the device and a process share for long, neither the one nor the other ever hands
+ * over. So there is none of it where memory reaches the device by a copy (swiotlb).
+ */
+static u32 max_regions(struct membox_dev *mdev)
+{
+	if (dma_max_mapping_size(&mdev->pdev->dev) != SIZE_MAX)
+		return 0;
+	if (!(mdev->caps & MEMBOX_CAP_REGIONS))
+		return MEMBOX_REGIONS;
+	return min_t(u32, membox_reg32(mdev, MEMBOX_REG_MAX_REGIONS), MEMBOX_REGIONS);
 }
 
 /* Reads what the device is. It is mapped and need not be enabled. */
@@ -54,11 +68,9 @@ int membox_device_probe(struct membox_dev *mdev)
 	pages = pci_resource_len(mdev->pdev, MEMBOX_BAR_DOORBELL) / MEMBOX_DB_PAGE;
 	mdev->max_log2 = min_t(u32, membox_reg32(mdev, MEMBOX_REG_DEPTH), MEMBOX_UQUEUE_LOG2);
 	mdev->nqueues = min_t(u64, membox_reg32(mdev, MEMBOX_REG_QUEUES), pages ? pages - 1 : 0);
+	mdev->max_segment = min_t(u64, dma_max_mapping_size(dev), UINT_MAX) & PAGE_MASK;
+	mdev->max_regions = max_regions(mdev);
 	share_queues(mdev);
-	mdev->max_regions = MEMBOX_REGIONS;
-	if (mdev->caps & MEMBOX_CAP_REGIONS)
-		mdev->max_regions = min_t(u32, membox_reg32(mdev, MEMBOX_REG_MAX_REGIONS),
-					  MEMBOX_REGIONS);
 	if (!mdev->nqueues || mdev->max_contexts < 2 || mdev->queue_log2 < MEMBOX_ADMIN_LOG2)
 		return dev_err_probe(dev, -ENODEV, "%u queues of 2^%u, %u contexts: too few\n",
 				     mdev->nqueues, mdev->queue_log2, mdev->max_contexts);

@@ -65,6 +65,7 @@ static int pin(struct membox_host *host, u64 addr, unsigned int want, bool longt
 /**
  * membox_host_pin() - takes hold of user memory
  * @host: zeroed but for dir
+ * @mdev: device
  * @mm: the caller's address space
  * @addr: of the memory
  * @bytes: of it, not 0
@@ -72,8 +73,8 @@ static int pin(struct membox_host *host, u64 addr, unsigned int want, bool longt
  *
  * Return: 0, MEMBOX_ST_HOST_FAULT, MEMBOX_ST_NO_MEMORY, or -EINTR.
  */
-int membox_host_pin(struct membox_host *host, struct mm_struct *mm, u64 addr, u64 bytes,
-		    bool longterm)
+int membox_host_pin(struct membox_host *host, const struct membox_dev *mdev,
+		    struct mm_struct *mm, u64 addr, u64 bytes, bool longterm)
 {
 	unsigned int want = (offset_in_page(addr) + bytes + PAGE_SIZE - 1) >> PAGE_SHIFT;
 	int ret;
@@ -89,8 +90,9 @@ int membox_host_pin(struct membox_host *host, struct mm_struct *mm, u64 addr, u6
 	ret = pin(host, addr, want, longterm);
 	if (ret)
 		return ret;
-	if (sg_alloc_table_from_pages(&host->table, host->pages, host->npages,
-				      offset_in_page(addr), bytes, GFP_KERNEL_ACCOUNT))
+	if (sg_alloc_table_from_pages_segment(&host->table, host->pages, host->npages,
+					      offset_in_page(addr), bytes, mdev->max_segment,
+					      GFP_KERNEL_ACCOUNT))
 		return MEMBOX_ST_NO_MEMORY;
 	host->has_table = true;
 	return MEMBOX_ST_OK;

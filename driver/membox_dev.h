@@ -134,6 +134,7 @@ struct membox_dev {
 
 	u64 caps;
 	u64 max_bytes;
+	u32 max_segment; /* bytes of memory that can be mapped for DMA as one */
 	u32 max_contexts;
 	u32 nqueues;  /* the driver's own: the first ones */
 	u32 nuqueues; /* user queues: those behind them */
@@ -264,8 +265,8 @@ u64 membox_queue_abort(struct membox_queue *q, const struct membox_ctx *ctx,
 		       membox_req_match match, const void *arg);
 
 /* host.c */
-int membox_host_pin(struct membox_host *host, struct mm_struct *mm, u64 addr, u64 bytes,
-		    bool longterm);
+int membox_host_pin(struct membox_host *host, const struct membox_dev *mdev,
+		    struct mm_struct *mm, u64 addr, u64 bytes, bool longterm);
 int membox_host_map(struct membox_host *host, struct membox_dev *mdev);
 int membox_host_name(struct membox_host *host, struct membox_dev *mdev,
 		     struct membox_seg_iter *it, struct membox_hostref *ref);

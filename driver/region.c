@@ -70,11 +70,9 @@ static u32 index_of(u32 key)
 /* 0 or -errno. The index is the caller's, so that nobody else touches its generation. */
 static int new_key(struct membox_dev *mdev, u32 *key)
 {
-	int index = -ENOSPC;
+	int index = ida_alloc_max(&mdev->region_ids, mdev->max_regions - 1, GFP_KERNEL);
 	u16 *generation;
 
-	if (mdev->max_regions)
-		index = ida_alloc_max(&mdev->region_ids, mdev->max_regions - 1, GFP_KERNEL);
 	if (index < 0)
 		return index == -ENOSPC ? -EMFILE : index;
 	generation = &mdev->region_generation[index];
@@ -152,7 +150,7 @@ static int take_memory(struct membox_region *region, u64 addr)
 	struct membox_seg_iter it;
 	int ret;
 
-	ret = membox_host_pin(&region->host, region->ctx->mm, addr, region->length, true);
+	ret = membox_host_pin(&region->host, mdev, region->ctx->mm, addr, region->length, true);
 	if (!ret && !percpu_ref_tryget_live(&mdev->mappings))
 		return -EAGAIN;
 	if (!ret) {
@@ -287,6 +285,8 @@ int membox_region_add(struct membox_ctx *ctx, struct membox_region_args *args)
 	    args->addr + args->length < args->addr || args->addr % ALIGNMENT || !args->rights ||
 	    args->rights & ~(MEMBOX_WIN_READ | MEMBOX_WIN_WRITE))
 		return -EINVAL;
+	if (!ctx->mdev->max_regions)
+		return MEMBOX_ST_UNSUPPORTED;
 	region = new_region(ctx, args);
 	if (!region)
 		return -ENOMEM;

@@ -77,8 +77,9 @@ bool membox_seg_next(struct membox_seg_iter *it, struct membox_seg *seg)
 	for (;;) {
 		it->left--;
 		it->sg = it->left ? sg_next(it->sg) : NULL;
+		/* an entry of a region may be longer by itself */
 		if (!it->left || sg_dma_address(it->sg) != seg->addr + seg->len ||
-		    sg_dma_len(it->sg) > SEG_MAX - seg->len)
+		    seg->len >= SEG_MAX || sg_dma_len(it->sg) > SEG_MAX - seg->len)
 			return true;
 		seg->len += sg_dma_len(it->sg);
 	}

@@ -14,7 +14,9 @@
  *
  * The context's table has the queues that the device may know. Who takes one out
  * of it gives its memory back: QUEUE_DELETE, the end of the context, or who stops the
- * device. Each holds a reference of mdev->mappings, for which stopping waits.
+ * device. Each holds a reference of mdev->mappings, for which stopping waits, and so
+ * does who tells the device of a queue: so that number means this queue until the
+ * device has answered.
  *
  * ctx->window_lock covers the context's table and the page tables of doorbells,
  * the lock of mdev->uqueues the device's.
@@ -180,7 +182,25 @@ static int go_live(struct membox_ctx *ctx, u16 number, struct membox_uqueue *uq)
 	return ret;
 }
 
-static int prepare(struct membox_uqueue *uq)
+/* What the device is told of the queue. */
+static struct membox_queue_args describe(const struct membox_uqueue *uq)
+{
+	return (struct membox_queue_args) {
+		.size = sizeof(struct membox_queue_args),
+		.queue = uq->number,
+		.vector = uq->vector,
+		.sq_addr = uq->ring[PART_SQ].dma,
+		.cq_addr = uq->ring[PART_CQ].dma,
+		.ctl_addr = uq->ring[PART_CTL].dma,
+		.sq_log2 = uq->sq_log2,
+		.cq_log2 = uq->cq_log2,
+		.context = uq->ctx->number,
+		.flags = MEMBOX_QUEUE_USER,
+	};
+}
+
+/* Gets all that the queue needs, says in hw what it is, and enters it. */
+static int prepare(struct membox_uqueue *uq, struct membox_queue_args *hw)
 {
 	int ret = alloc_rings(uq);
 
@@ -188,8 +208,10 @@ static int prepare(struct membox_uqueue *uq)
 		ret = map_rings(uq);
 	if (!ret)
 		ret = take_number(uq);
-	if (!ret)
+	if (!ret) {
+		*hw = describe(uq);
 		ret = enter(uq);
+	}
 	return ret;
 }
 
@@ -202,40 +224,28 @@ static bool is_sensible(const struct membox_dev *mdev, const struct membox_uqueu
 	       args->cq_log2 <= mdev->max_log2;
 }
 
-/* The QUEUE_CREATE ioctl: 0, a positive status, or -errno (EMFILE: all are in use). */
-int membox_uqueue_create(struct membox_ctx *ctx, struct membox_uqueue_args *args)
+/* The caller holds mdev->mappings. */
+static int create(struct membox_ctx *ctx, struct membox_uqueue_args *args)
 {
 	struct membox_dev *mdev = ctx->mdev;
-	struct membox_queue_args hw = { .size = sizeof(hw) };
+	struct membox_queue_args hw;
 	struct membox_uqueue *uq;
 	u16 number;
 	int ret;
 
-	if (!mdev->nuqueues)
-		return MEMBOX_ST_UNSUPPORTED;
-	if (!is_sensible(mdev, args))
-		return -EINVAL;
 	uq = kzalloc(sizeof(*uq), GFP_KERNEL_ACCOUNT);
 	if (!uq)
 		return -ENOMEM;
 	uq->ctx = ctx;
 	uq->sq_log2 = args->sq_log2;
 	uq->cq_log2 = args->cq_log2;
-	ret = prepare(uq);
+	ret = prepare(uq, &hw);
 	if (ret) {
 		free_queue(uq);
 		return ret;
 	}
-	number = uq->number;
-	hw.queue = number;
-	hw.vector = uq->vector;
-	hw.sq_addr = uq->ring[PART_SQ].dma;
-	hw.cq_addr = uq->ring[PART_CQ].dma;
-	hw.ctl_addr = uq->ring[PART_CTL].dma;
-	hw.sq_log2 = uq->sq_log2;
-	hw.cq_log2 = uq->cq_log2;
-	hw.context = ctx->number;
-	hw.flags = MEMBOX_QUEUE_USER;
+	/* uq is not to be touched any more: who stops the device frees it */
+	number = hw.queue;
 	ret = membox_admin(mdev, 0, MEMBOX_ADM_QUEUE_CREATE, &hw, sizeof(hw), MEMBOX_ADMIN_MUST);
 	/* one that was sent and not answered ends with the device */
 	if ((ret > 0 || ret == -EBUSY) && leave(ctx, number, uq))
@@ -250,6 +260,24 @@ int membox_uqueue_create(struct membox_ctx *ctx, struct membox_uqueue_args *args
 	args->ctl_offset = TOKEN(number, PART_CTL);
 	args->db_offset = TOKEN(number, PART_DB);
 	return 0;
+}
+
+/* The QUEUE_CREATE ioctl: 0, a positive status, or -errno (EMFILE: all are in use). */
+int membox_uqueue_create(struct membox_ctx *ctx, struct membox_uqueue_args *args)
+{
+	struct membox_dev *mdev = ctx->mdev;
+	int ret;
+
+	if (!mdev->nuqueues)
+		return MEMBOX_ST_UNSUPPORTED;
+	if (!is_sensible(mdev, args))
+		return -EINVAL;
+	/* a device that is stopped and started meanwhile would take the command for another's */
+	if (!percpu_ref_tryget_live(&mdev->mappings))
+		return -EAGAIN;
+	ret = create(ctx, args);
+	percpu_ref_put(&mdev->mappings);
+	return ret;
 }
 
 /* ---- mapping ---- */
@@ -450,13 +478,19 @@ static int delete(struct membox_ctx *ctx, u16 number, struct membox_uqueue *uq)
 		.size = sizeof(hw),
 		.queue = number,
 	};
-	int ret;
+	struct membox_dev *mdev = ctx->mdev;
+	int ret = -EAGAIN;
 
 	mute(ctx, number);
-	ret = membox_admin(ctx->mdev, 0, MEMBOX_ADM_QUEUE_DELETE, &hw, sizeof(hw),
-			   MEMBOX_ADMIN_MUST);
+	/* once the device was started again the number is another's */
+	if (!percpu_ref_tryget_live(&mdev->mappings))
+		return ret;
+	if (!membox_ctx_is_stale(ctx))
+		ret = membox_admin(mdev, 0, MEMBOX_ADM_QUEUE_DELETE, &hw, sizeof(hw),
+				   MEMBOX_ADMIN_MUST);
 	if (!ret && leave(ctx, number, uq))
 		free_queue(uq);
+	percpu_ref_put(&mdev->mappings);
 	return ret;
 }
 

@@ -39,6 +39,11 @@ static const struct seg_case seg_cases[] = {
 	  { { 0x1000, MEMBOX_MAX_BYTES - 0x1000 }, { MEMBOX_MAX_BYTES, 0x1000 },
 	    { MEMBOX_MAX_BYTES + 0x1000, 0x1000 } },
 	  2, { { 0x1000, MEMBOX_MAX_BYTES }, { MEMBOX_MAX_BYTES + 0x1000, 0x1000 } } },
+	{ "nothing joins one over the limit", 2,
+	  { { 0x1000, MEMBOX_MAX_BYTES + 0x1000 }, { MEMBOX_MAX_BYTES + 0x2000, 0x1000 } },
+	  2, { { 0x1000, MEMBOX_MAX_BYTES + 0x1000 }, { MEMBOX_MAX_BYTES + 0x2000, 0x1000 } } },
+	{ "lengths do not overflow", 2, { { 0x1000, 0xfffff000 }, { 0x100000000, 0x1000 } },
+	  2, { { 0x1000, 0xfffff000 }, { 0x100000000, 0x1000 } } },
 	{ "across 4 GiB", 2, { { 0xfffff000, 0x1000 }, { 0x100000000, 0x1000 } },
 	  1, { { 0xfffff000, 0x2000 } } },
 };
