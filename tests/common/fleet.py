@@ -42,9 +42,9 @@ class Computer(Guest):
         if status:
             raise GuestError(f"{self.name}: insmod: {output}\n{self.console_tail()}")
 
-    def box(self, command, timeout=COMMAND_TIMEOUT):
-        """Runs an mbtool command here; its values, or ToolFailed."""
-        status, output = self.run(f"MEMBOX=/dev/membox0 /usr/bin/mbtool {command}", timeout)
+    def box(self, command, timeout=COMMAND_TIMEOUT, queues=""):
+        """Runs an mbtool command here, through the queues named (kernel, user); its values, or ToolFailed."""
+        status, output = self.run(f"MEMBOX=/dev/membox0 MEMBOX_QUEUES={queues} /usr/bin/mbtool {command}", timeout)
         if status:
             raise ToolFailed(self.name, command, status, output)
         return parse(output)
@@ -80,11 +80,12 @@ class Fleet:
             self.close()
             raise
 
-    def add(self, start=True, options=None):
-        """A further guest on the box."""
+    def add(self, start=True, options=None, append=""):
+        """A further guest on the box; append: to its kernel's command line."""
         device = f"membox,memdev=box{self.options if options is None else options}"
         guest = Computer(f"{self.name}-{self.kernel}-{len(self.guests)}", kernel=self.kernel, memory=self.memory,
-                         files=self.files, devices=[*box_args(self.path), "-device", device, *self.extra])
+                         files=self.files, devices=[*box_args(self.path), "-device", device, *self.extra],
+                         append=append)
         self.guests.append(guest)
         if start:
             guest.start()

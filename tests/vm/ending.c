@@ -108,6 +108,9 @@ int main(int argc, char **argv)
 	CHECK(mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, (off_t)w.offset) == MAP_FAILED && errno == ended,
 	      "mmap() ends so");
 	CHECK(touch(map) == SIGBUS, "a touch of the window is SIGBUS");
+	/* poll() hangs up when the device begins to stop, the queue says so when it has */
+	for (int ms = 0; !q.ctl->halted && ms < WAIT_MS; ms++)
+		usleep(1000);
 	CHECK(q.ctl->halted == (gone ? MEMBOX_ST_GONE : MEMBOX_ST_RESET), "the user queue says why it has stopped (%u)",
 	      q.ctl->halted);
 	CHECK(!take(&q, &c), "... and completes nothing more");

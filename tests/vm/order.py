@@ -92,7 +92,7 @@ def main():
         guest.box(f"get x i8 {BYTES * ROUNDS}")
         before = len(trace_of(guest))
         for round_ in range(ROUNDS):
-            guest.box(f"write x {round_ * BYTES} {BYTES} {round_} 0")
+            guest.box(f"write x {round_ * BYTES} {BYTES} {round_} 0", queues="kernel")
         lines = trace_of(guest)[before:]
         commands = writes_in(lines)
         t.check(len(commands) == ROUNDS, "each WRITE is in the device's trace", "\n".join(lines))
