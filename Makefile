@@ -3,11 +3,12 @@
 #
 # The components add to LIBS, PROGRAMS, HOST_TESTS and DEVICE_TESTS in their build.mk, and extend
 # `install` with double-colon rules. Variables: B (build directory), CC, SAN (sanitizers, with a B
-# of their own), WERROR=1, V=1 (show commands), TIER (for test), QUICK=1 (for bench),
+# of their own), COVERAGE=1 (likewise), WERROR=1, V=1 (show commands), TIER (for test), QUICK=1 (for bench),
 # PREFIX and DESTDIR (for install).
 
 B ?= build
 SAN ?=
+COVERAGE ?=
 WERROR ?=
 PREFIX ?= /usr/local
 TIER ?=
@@ -29,13 +30,14 @@ MAKEFLAGS += -j$(shell nproc)
 endif
 
 # No fused multiply-add and no fast maths anywhere: results are compared bit for bit.
-CFLAGS ?= $(if $(SAN),-O1,-O2) -g
+CFLAGS ?= $(if $(SAN)$(COVERAGE),-O1,-O2) -g
 COMMON_CFLAGS := -std=gnu11 -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion \
 	-ffp-contract=off -Iuapi $(if $(WERROR),-Werror) \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) \
-	$(if $(findstring undefined,$(SAN)),-fno-sanitize-recover=undefined)
+	$(if $(findstring undefined,$(SAN)),-fno-sanitize-recover=undefined) \
+	$(if $(COVERAGE),--coverage -fprofile-update=atomic)
 ALL_CFLAGS = $(COMMON_CFLAGS) $(CFLAGS)
-ALL_LDFLAGS = $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
+ALL_LDFLAGS = $(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage) $(LDFLAGS)
 
 LIBS :=
 PROGRAMS :=
@@ -45,6 +47,7 @@ DEVICE_TESTS :=
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .PHONY: all lib programs examples host-tests device-tests modules qemu kernels demo test bench check kunit lint vm \
+	mutants coverage \
 	install install-udev clean help need-user FORCE
 
 -include engine/build.mk userlib/build.mk examples/build.mk tests/build.mk tests/device/build.mk bench/build.mk
@@ -90,6 +93,10 @@ kunit:
 	$(Q)scripts/run-tests kunit
 lint:
 	$(Q)scripts/run-tests lint
+mutants:
+	$(Q)scripts/mutants
+coverage:
+	$(Q)scripts/coverage
 vm: all
 	$(Q)scripts/build-modules $(KERNEL)
 	$(Q)scripts/vm.py --kernel $(KERNEL) $(if $(BOX),--box $(BOX))
@@ -109,6 +116,8 @@ help:
 	@echo 'make check        the host tier: no virtual machine, under two minutes'
 	@echo 'make kunit        the driver'"'"'s unit tests in a debug kernel'
 	@echo 'make lint         warnings, checkpatch, sparse, shellcheck'
+	@echo 'make coverage     the lines of engine, library and driver that tests execute: build/coverage.json'
+	@echo 'make mutants      breaks the project on purpose and sees whether tests notice: build/mutants.json'
 	@echo 'make modules      membox.ko for the kernels 6.12, 6.1 and debug, in build/modules'
 	@echo 'make lib          libmembox only'
 	@echo 'make qemu         QEMU with the device (scripts/build-qemu --print names the binary)'

@@ -20,7 +20,7 @@ SOURCES = ["driver", "uapi", "tests/kunit"]
 SUFFIXES = {".c", ".h", ""}
 
 
-def build(name, lint=False, build_directory=None):
+def build(name, lint=False, build_directory=None, coverage=False):
     """Builds for one kernel and returns the directory of the modules."""
     packages.require("kernel", *(["lint"] if lint else []))
     if not (cache.CHECKOUT / "Kbuild").exists():
@@ -43,7 +43,7 @@ def build(name, lint=False, build_directory=None):
         # Type information for BPF would need pahole, and nothing here reads it.
         command = ["make", "-C", str(entry / "build"), f"M={tree}", f"-j{machine.cores()}",
                    "CONFIG_DEBUG_INFO_BTF_MODULES=",
-                   *(["W=1", "C=2"] if lint else []), "modules"]
+                   *(["W=1", "C=2"] if lint else []), *(["GCOV_PROFILE=y"] if coverage else []), "modules"]
         log = target / "build.log"
         step.run(f"module for {name}" + (" (W=1, sparse)" if lint else ""), command, 15, log=log)
         for old in target.glob("*.ko"):

@@ -239,8 +239,21 @@ class Guest:
     def dead(self):
         return self.process is None or self.process.poll() is not None
 
+    def _keep_coverage(self):
+        """Where lines are counted (scripts/coverage): what this guest's kernel has counted, before it ends."""
+        folder = os.environ.get("MEMBOX_COVERAGE")
+        if not folder or self.kernel != "debug" or self.dead or not self._ready.is_set():
+            return
+        try:
+            _, text = self.run("cd /sys/kernel/debug/gcov && find . -name '*.gcda' | "
+                               "while read f; do echo \"= $f\"; base64 $f; done")
+            pathlib.Path(folder, f"{self.name}-{time.monotonic_ns()}").write_text(text)
+        except GuestError as error:
+            print(f"# no coverage of {self.name}: {error}", flush=True)
+
     def stop(self):
         """Ends the guest as a power cut does (there is nothing to save)."""
+        self._keep_coverage()
         if self.process and self.process.poll() is None:
             self.process.terminate()
             try:
@@ -251,6 +264,7 @@ class Guest:
 
     def kill(self):
         """Ends QEMU by SIGKILL, as a crash of the host process does."""
+        self._keep_coverage()
         if self.process:
             self.process.kill()
         self._ended()
