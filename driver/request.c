@@ -77,7 +77,7 @@ bool membox_request_charge(struct membox_req *req, u64 bytes)
 	bool fits;
 
 	spin_lock(&ctx->lock);
-	fits = !ctx->pinned || ctx->pinned + bytes <= limit;
+	fits = !bytes || !ctx->pinned || ctx->pinned + bytes <= limit;
 	if (fits) {
 		ctx->pinned += bytes;
 		req->charged = bytes;
