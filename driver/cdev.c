@@ -92,6 +92,13 @@ static ssize_t membox_write(struct file *file, const char __user *buf, size_t le
 	return sizeof(batch) + (size_t)n * batch.stride;
 }
 
+/* A process closes its descriptor; others may have theirs. */
+static int membox_flush(struct file *file, fl_owner_t files)
+{
+	membox_uring_flush(file->private_data, files);
+	return 0;
+}
+
 static __poll_t membox_poll(struct file *file, poll_table *wait)
 {
 	struct membox_ctx *ctx = file->private_data;
@@ -119,6 +126,7 @@ static __poll_t membox_poll(struct file *file, poll_table *wait)
 const struct file_operations membox_fops = {
 	.owner = THIS_MODULE,
 	.open = membox_open,
+	.flush = membox_flush,
 	.release = membox_release,
 	.read = membox_read,
 	.write = membox_write,
@@ -126,4 +134,5 @@ const struct file_operations membox_fops = {
 	.unlocked_ioctl = membox_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.mmap = membox_mmap,
+	.uring_cmd = membox_uring_cmd,
 };

@@ -72,6 +72,7 @@ struct membox_dev;
 struct membox_ctx;
 struct membox_req;
 struct membox_region;
+struct io_uring_cmd;
 
 /* admin.c: one slot a command in flight; its number is the command id. */
 struct membox_admin_slot {
@@ -184,6 +185,12 @@ struct membox_host {
 	unsigned int nsgl;
 };
 
+/* uring.c: where a packet came from, and whose task is told of its end. */
+struct membox_uring {
+	struct io_uring_cmd *cmd; /* NULL: another way */
+	u64 completion;		  /* user address for the whole completion, or 0 */
+};
+
 struct membox_req {
 	struct list_head node; /* of a batch, then of ctx->done */
 	struct membox_ctx *ctx;
@@ -192,6 +199,7 @@ struct membox_req {
 	struct membox_host host[MEMBOX_HOSTREFS];
 	bool is_mapped; /* holds a reference of mdev->mappings */
 	u64 charged;	/* bytes of ctx->pinned */
+	struct membox_uring uring;
 };
 
 struct membox_ctx {
@@ -211,6 +219,8 @@ struct membox_ctx {
 	u32 next_token;
 	struct xarray uqueues; /* by number; window_lock */
 	struct page *nothing;  /* what doorbells of user queues become; window_lock */
+
+	const void *uring_files; /* of who sent commands by io_uring last; for comparison only */
 
 	struct xarray regions; /* by index; its own lock */
 	unsigned int nregions; /* lock of regions */
@@ -312,6 +322,13 @@ struct membox_packets {
 };
 
 int membox_submit_packets(struct membox_ctx *ctx, const struct membox_packets *packets, bool block);
+int membox_submit_uring(struct membox_ctx *ctx, const struct membox_uring *uring,
+			const struct membox_packet __user *packet, unsigned int issue_flags);
+
+/* uring.c */
+int membox_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
+void membox_uring_complete(struct membox_req *req);
+void membox_uring_flush(struct membox_ctx *ctx, const void *files);
 
 /* context.c */
 struct membox_ctx *membox_ctx_open(struct membox_dev *mdev, struct inode *inode);

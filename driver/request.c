@@ -117,12 +117,12 @@ static void hide_queue(struct membox_completion *c)
 
 /*
  * Ends a request with what stands in req->c. It holds no memory of its user any
- * more when the completion can be read.
+ * more when the completion can be read. It may be gone when this returns.
  */
 void membox_request_complete(struct membox_req *req)
 {
+	bool is_listed, by_uring = req->uring.cmd;
 	struct membox_ctx *ctx = req->ctx;
-	bool closed;
 
 	membox_packet_release(req);
 	req->c.user_data = req->desc.user_data;
@@ -130,16 +130,18 @@ void membox_request_complete(struct membox_req *req)
 	spin_lock(&ctx->lock);
 	ctx->inflight--;
 	ctx->pinned -= req->charged;
-	closed = ctx->closed;
-	if (!closed) {
+	is_listed = !by_uring && !ctx->closed;
+	if (is_listed) {
 		list_add_tail(&req->node, &ctx->done);
 		ctx->ndone++;
 	}
 	spin_unlock(&ctx->lock);
-	if (closed)
-		membox_request_free(req);
-	else
+	if (is_listed)
 		membox_eventfd_raise(ctx, MEMBOX_EVENTFD_COMPLETION);
+	else if (by_uring)
+		membox_uring_complete(req);
+	else
+		membox_request_free(req);
 	wake_up_all(&ctx->wait);
 	membox_ctx_put(ctx);
 }

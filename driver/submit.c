@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * submit.c - batches of packets, by write() or SUBMIT.
+ * submit.c - batches of packets, by write() or SUBMIT, and single ones by io_uring.
  *
  * Packets are copied, checked and pinned one by one into a batch, which then is
  * mapped and handed to the context's queue as a whole: one doorbell. A batch is
@@ -13,9 +13,11 @@
 #include <linux/jiffies.h>
 #include <linux/uaccess.h>
 
+#include "compat.h"
 #include "membox_dev.h"
 #include "trace.h"
 
+#define QUICK_BYTES 4096 /* pinned without being asked to wait */
 #define BATCH_LIMIT 64 /* requests pinned before the first of them is handed over */
 
 struct batch {
@@ -23,7 +25,9 @@ struct batch {
 	struct list_head reqs;
 	unsigned int count;
 	bool block;
+	bool is_quick; /* nothing that may take long is begun */
 	unsigned long deadline;
+	const struct membox_uring *uring; /* of the one packet, or NULL */
 };
 
 static unsigned long time_left(const struct batch *b)
@@ -129,6 +133,8 @@ static int take_memory(struct batch *b, struct membox_req *req)
 	u64 bytes = membox_packet_charge(&req->desc);
 	int ret = 0;
 
+	if (b->is_quick && bytes > QUICK_BYTES)
+		return -EAGAIN;
 	if (!membox_request_charge(req, bytes)) {
 		/* what this very batch has pinned must go before there is room */
 		ret = flush(b);
@@ -161,13 +167,15 @@ static int take_packet(struct batch *b, const struct membox_packet __user *from)
 
 	if (IS_ERR(req))
 		return PTR_ERR(req);
+	if (b->uring)
+		req->uring = *b->uring;
 	if (copy_from_user(&req->desc, from, sizeof(req->desc))) {
 		ret = -EFAULT;
 		goto drop;
 	}
 	ret = membox_check_packet(&req->desc, mdev->caps, mdev->max_bytes, &req->c.detail);
 	if (!ret && req->desc.opcode == MEMBOX_OP_CANCEL) {
-		ret = flush(b);
+		ret = b->is_quick ? -EAGAIN : flush(b);
 		if (ret)
 			goto drop;
 		trace_membox_submit(mdev->id, ctx->number, &req->desc, ret);
@@ -223,4 +231,46 @@ int membox_submit_packets(struct membox_ctx *ctx, const struct membox_packets *p
 	if (!ret)
 		ret = last;
 	return b.count ? b.count : ret;
+}
+
+/**
+ * membox_submit_uring() - queues a packet that came by io_uring
+ * @ctx: context; the caller has checked that it may be used
+ * @uring: the command
+ * @packet: where the packet is
+ * @issue_flags: io_uring's
+ *
+ * Return: -EIOCBQUEUED: the command is completed, or will be; else -errno, and the
+ * packet was not taken: -EFAULT, -ENOMEM, -EINTR, -EAGAIN (no room; with
+ * IO_URING_F_NONBLOCK also that it may take long).
+ */
+int membox_submit_uring(struct membox_ctx *ctx, const struct membox_uring *uring,
+			const struct membox_packet __user *packet, unsigned int issue_flags)
+{
+	bool is_quick = issue_flags & IO_URING_F_NONBLOCK;
+	struct batch b = {
+		.ctx = ctx,
+		.reqs = LIST_HEAD_INIT(b.reqs),
+		.block = !is_quick,
+		.is_quick = is_quick,
+		.deadline = jiffies + usecs_to_jiffies(MEMBOX_DEFAULT_TIMEOUT_US),
+		.uring = uring,
+	};
+	int ret = take_packet(&b, packet);
+
+	if (ret)
+		return ret;
+	if (list_empty(&b.reqs))
+		return -EIOCBQUEUED; /* a CANCEL, which is completed */
+	if (is_quick && !membox_queue_can_take(ctx->queue)) {
+		drop_all(&b);
+		return -EAGAIN;
+	}
+	/* from here on it is completed, whatever happens, and not tried again */
+	b.block = true;
+	membox_uring_mark(uring->cmd, issue_flags);
+	ret = flush(&b);
+	if (ret)
+		io_uring_cmd_done(uring->cmd, ret, 0, issue_flags);
+	return -EIOCBQUEUED;
 }

@@ -10,7 +10,7 @@ stage_pc = $(shell PKG_CONFIG_SYSROOT_DIR='$(abspath $(stage))' \
 CFLAGS_examples = -D_GNU_SOURCE -O3 -fno-math-errno $(call stage_pc,--cflags)
 
 example_obj = $(patsubst %,$(B)/obj/examples/%.o,$(1))
-examples := $(B)/bin/mnist $(B)/bin/ten $(B)/bin/raw
+examples := $(B)/bin/mnist $(B)/bin/ten $(B)/bin/raw $(B)/bin/uring
 PROGRAMS += $(if $(SAN),,$(examples))
 .PHONY: examples
 examples: $(examples)
@@ -22,10 +22,12 @@ $(stage)/installed: $(LIBS) $(wildcard userlib/include/membox/*.h uapi/*.h)
 $(B)/bin/mnist: $(call example_obj,mnist args run local report data mlp fmath)
 $(B)/bin/ten: $(call example_obj,ten)
 $(B)/bin/raw: $(call example_obj,raw)
+$(B)/bin/uring: $(call example_obj,uring)
+$(B)/bin/uring: LIBS_example := -luring
 
 $(examples): $(stage)/installed
 	$(Q)mkdir -p $(@D)
 	$(say) LD $@
-	$(Q)$(CC) $(ALL_LDFLAGS) -static -o $@ $(filter %.o,$^) $(call stage_pc,--libs) -lz
+	$(Q)$(CC) $(ALL_LDFLAGS) -static -o $@ $(filter %.o,$^) $(call stage_pc,--libs) -lz $(LIBS_example)
 
-$(call example_obj,mnist args run local report data mlp fmath ten raw): | $(stage)/installed
+$(call example_obj,mnist args run local report data mlp fmath ten raw uring): | $(stage)/installed

@@ -23,13 +23,14 @@ $(guest_tools): $(B)/guest/%: $(B)/obj/tests/tools/%.o $(B)/lib/libmembox.a $(B)
 	$(Q)$(CC) $(ALL_LDFLAGS) -static -o $@ $^ -lm -lpthread
 
 # The driver's interface by system calls alone needs no library.
-driver_tools := $(B)/guest/packet $(B)/guest/ending $(B)/guest/region $(B)/guest/userq
+driver_tools := $(B)/guest/packet $(B)/guest/ending $(B)/guest/region $(B)/guest/userq $(B)/guest/uring
 PROGRAMS += $(if $(SAN),,$(driver_tools))
 
 $(driver_tools): $(B)/guest/%: $(B)/obj/tests/vm/%.o
 	$(Q)mkdir -p $(@D)
 	$(say) LD $@
-	$(Q)$(CC) $(ALL_LDFLAGS) -static -o $@ $^
+	$(Q)$(CC) $(ALL_LDFLAGS) -static -o $@ $^ $(LIBS_tool)
+$(B)/guest/uring: LIBS_tool := -luring
 
 # The costs of operations: the program with the marks, and the plugin of QEMU that counts between
 # them (scripts/plugin.py builds it, as it needs QEMU's header).

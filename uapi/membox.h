@@ -569,6 +569,18 @@ MEMBOX_ASSERT(sizeof(struct membox_uqueue_args) == 48);
 #define MEMBOX_UQUEUE_MIN_CQ_LOG2 6
 
 /*
+ * io_uring, IORING_OP_URING_CMD on the node: cmd_op is MEMBOX_URING_PACKET and cmd
+ * holds these 16 bytes. The result is the packet's status, 0 or positive, or -errno when
+ * it was not taken; with IORING_SETUP_CQE32 big_cqe[0] is the completion's result.
+ */
+struct membox_uring_args {
+	__u64 packet;	  /* address of a struct membox_packet, read when it is submitted */
+	__u64 completion; /* address for its struct membox_completion, or 0 */
+};
+
+MEMBOX_ASSERT(sizeof(struct membox_uring_args) == 16);
+
+/*
  * poll(): POLLIN completions to read, of a user queue too; POLLPRI an event or
  * mail; POLLOUT room.
  */
@@ -582,6 +594,7 @@ MEMBOX_ASSERT(sizeof(struct membox_uqueue_args) == 48);
 #define MEMBOX_IOC_WINDOW_UNMAP _IOWR(MEMBOX_IOC, 0x06, struct membox_window_args)
 #define MEMBOX_IOC_QUEUE_CREATE _IOWR(MEMBOX_IOC, 0x07, struct membox_uqueue_args)
 #define MEMBOX_IOC_QUEUE_DELETE _IOWR(MEMBOX_IOC, 0x08, struct membox_uqueue_args)
+#define MEMBOX_URING_PACKET _IOWR(MEMBOX_IOC, 0x09, struct membox_uring_args) /* no ioctl */
 #define MEMBOX_IOC_PARAM_OPEN _IOWR(MEMBOX_IOC, 0x10, struct membox_param_args)
 #define MEMBOX_IOC_PARAM_CLOSE _IOWR(MEMBOX_IOC, 0x11, struct membox_handle_args)
 #define MEMBOX_IOC_PARAM_DESTROY _IOWR(MEMBOX_IOC, 0x12, struct membox_handle_args)

@@ -15,13 +15,13 @@
 	kmem_cache_create(#type "_kunit", sizeof(struct type), 0, flags, NULL)
 #include "../../driver/request.c"
 
-#define MIB (1ULL << 20)
+#define MIB BIT_ULL(20)
 
 /* ---- in place of the rest of the driver ---- */
 
 unsigned int membox_max_outstanding;
 unsigned int membox_max_pinned_mb;
-static unsigned int released, raised;
+static unsigned int released, raised, told_by_uring;
 static int references;
 
 void membox_ctx_get(struct membox_ctx *ctx)
@@ -42,6 +42,12 @@ bool membox_ctx_is_stale(const struct membox_ctx *ctx)
 void membox_packet_release(struct membox_req *req)
 {
 	released++;
+}
+
+void membox_uring_complete(struct membox_req *req)
+{
+	told_by_uring++;
+	membox_request_free(req);
 }
 
 void membox_eventfd_raise(struct membox_ctx *ctx, unsigned int source)
@@ -66,6 +72,7 @@ static int set_up(struct kunit *test)
 	membox_max_pinned_mb = 2;
 	released = 0;
 	raised = 0;
+	told_by_uring = 0;
 	references = 0;
 	s->queue.ring.log2 = 3;
 	s->ctx.mdev = &s->mdev;
@@ -192,6 +199,18 @@ static void one_of_a_closed_file_is_forgotten(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, released, 1);
 }
 
+static void one_of_io_uring_is_not_to_be_read(struct kunit *test)
+{
+	struct membox_ctx *ctx = &((struct scene *)test->priv)->ctx;
+	struct membox_req *req = take(test);
+
+	req->uring.cmd = (void *)req; /* it is only looked at */
+	membox_request_complete(req);
+	KUNIT_EXPECT_EQ(test, told_by_uring, 1);
+	KUNIT_EXPECT_EQ(test, ctx->ndone, 0);
+	KUNIT_EXPECT_EQ(test, raised, 0);
+}
+
 static const struct charge_case {
 	const char *name;
 	u64 first;
@@ -289,6 +308,7 @@ static struct kunit_case request_cases[] = {
 	KUNIT_CASE(one_that_cannot_be_copied_is_not_lost),
 	KUNIT_CASE(a_completion_tells_nothing_of_queues),
 	KUNIT_CASE(one_of_a_closed_file_is_forgotten),
+	KUNIT_CASE(one_of_io_uring_is_not_to_be_read),
 	KUNIT_CASE_PARAM(pinned_bytes_have_a_limit, charge_gen_params),
 	KUNIT_CASE(half_of_the_queue_is_a_contexts_share),
 	KUNIT_CASE_PARAM(waiting_ends_when_it_should, wait_gen_params),

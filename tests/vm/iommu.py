@@ -28,7 +28,7 @@ with tempfile.TemporaryDirectory(prefix="membox-iommu-", dir="/dev/shm") as fold
         log = guest.run("dmesg")[1]
         out.check("Virtualization Technology for Directed I/O" in log and "strict mode" in log,
                   "addresses are translated, strictly", log)
-        status, output = guest.run("packet", 400)
+        status, output = guest.run("packet", 900)
         out.forward(output)
         out.equal(status, 0, "packet ends well")
         log = guest.run("dmesg")[1]
