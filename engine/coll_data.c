@@ -153,6 +153,7 @@ void mbe_coll_close(struct mbe *e, struct mbe_coll *c)
 	if (c->got == op->bytes)
 		MBE_STORE(&op->ver->torn, 0);
 	c->run.done = c->got;
+	c->run.cmd = c->cmd; /* which is to keep the record; no abort had to be seen so far */
 	mbe_write_end(&c->run);
 }
 

@@ -164,6 +164,7 @@ struct mbe_cmd {
 	uint64_t held[8]; /* struct mbe_operand: the parameter that a parked WAIT holds */
 	struct mbe_coll *coll; /* a collective that has begun */
 	bool changed;	/* common memory: the outcome is TORN, not NOT_BEGUN */
+	uint32_t writer; /* number + 1 of the writer's record that is kept until it is completed */
 };
 
 /*

@@ -155,15 +155,19 @@ uint16_t mbe_stripes(struct mbe_run *run, mbe_stretch_fn *fn);
 
 /*
  * Takes a writer's record and says in it what the command is; bumps `begun`.
- * Ends with mbe_write_end, which bumps `finished` and wakes who waits.
+ * Ends with mbe_write_end, which bumps `finished` and wakes who waits. The command
+ * keeps the record until its completion was given, so that no other writes over what
+ * it says before; mbe_writer_told gives it back earlier.
  */
 void mbe_write_begin(struct mbe_run *run);
 void mbe_write_end(struct mbe_run *run);
+void mbe_writer_told(struct mbe *e, struct mbe_cmd *cmd);
+void mbe_writer_free(struct mbe_exec *x, unsigned int bit);
 
 /*
  * A writer's record, if one is free and no recovery is settling the counters of
  * operand 0: then mbe_write_begin will not wait. It is given back by
- * mbe_write_end, or by mbe_writer_give when nothing has begun.
+ * mbe_writer_told, or by mbe_writer_give when nothing has begun.
  */
 bool mbe_writer_try(struct mbe_run *run);
 void mbe_writer_give(struct mbe_run *run);

@@ -43,6 +43,7 @@ bool mbe_execute_small(struct mbe *e, struct mbe_cmd *cmd, uint64_t start)
 	if (!mbe_looks_small(&cmd->p) || e->forgotten || e->opts.delay_ns || e->opts.poison_bytes)
 		return false;
 	cmd->abort = 0;
+	cmd->writer = 0;
 	mbe_run_open(&run, e, cmd);
 	if (mbe_check_command(&run, cmd->checked))
 		return false;
@@ -62,5 +63,6 @@ bool mbe_execute_small(struct mbe *e, struct mbe_cmd *cmd, uint64_t start)
 	if (start != MBE_UNTIMED)
 		cmd->c.end = mbe_clock(e);
 	mbe_count(e, MEMBOX_CTR_OPERATIONS, 1);
+	mbe_writer_told(e, cmd);
 	return true;
 }

@@ -304,6 +304,8 @@ void mbe_exec_fini(struct mbe *e);
  * mbe_exec_init: uses no e->exec. Idempotent.
  */
 void mbe_exec_recover(struct mbe *e, uint32_t port);
+/* This port leaves: its records have nothing to tell of whoever comes after. */
+void mbe_exec_forget(struct mbe *e);
 
 /* GET_OUTCOMES of a context that is open, or that a reset ended: is it one of these? */
 bool mbe_outcomes_asked(const struct mbe *e, unsigned int context);

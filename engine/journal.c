@@ -25,34 +25,42 @@ static inline void in_order(void)
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
-static int take_bit(struct mbe_exec *x)
+/*
+ * A small command's record is free again before its completion has reached anybody:
+ * these take the last one that is free, others the first, so that what it says of the
+ * command is not soon written over.
+ */
+static int take_bit(struct mbe_exec *x, bool small)
 {
 	uint64_t free = __atomic_load_n(&x->writers_free, __ATOMIC_SEQ_CST);
 
-	while (free)
-		if (__atomic_compare_exchange_n(&x->writers_free, &free, free & (free - 1), false,
+	while (free) {
+		int bit = small ? 63 - __builtin_clzll(free) : __builtin_ctzll(free);
+
+		if (__atomic_compare_exchange_n(&x->writers_free, &free, free & ~(1ULL << bit), false,
 						__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-			return __builtin_ctzll(free);
+			return bit;
+	}
 	return -1;
 }
 
 /* More writers than records: rare, so these wait for one another on a condition. */
 static unsigned int take_writer(struct mbe_exec *x)
 {
-	int bit = take_bit(x);
+	int bit = take_bit(x, false);
 
 	if (bit >= 0)
 		return (unsigned int)bit;
 	pthread_mutex_lock(&x->writer_lock);
 	__atomic_add_fetch(&x->writers_wanted, 1, __ATOMIC_SEQ_CST);
-	while ((bit = take_bit(x)) < 0)
+	while ((bit = take_bit(x, false)) < 0)
 		pthread_cond_wait(&x->writer_cond, &x->writer_lock);
 	__atomic_sub_fetch(&x->writers_wanted, 1, __ATOMIC_SEQ_CST);
 	pthread_mutex_unlock(&x->writer_lock);
 	return (unsigned int)bit;
 }
 
-static void give_writer(struct mbe_exec *x, unsigned int bit)
+void mbe_writer_free(struct mbe_exec *x, unsigned int bit)
 {
 	__atomic_fetch_or(&x->writers_free, 1ULL << bit, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&x->writers_wanted, __ATOMIC_SEQ_CST)) {
@@ -62,13 +70,20 @@ static void give_writer(struct mbe_exec *x, unsigned int bit)
 	}
 }
 
+void mbe_writer_told(struct mbe *e, struct mbe_cmd *cmd)
+{
+	if (cmd->writer)
+		mbe_writer_free(e->exec, cmd->writer - 1);
+	cmd->writer = 0;
+}
+
 bool mbe_writer_try(struct mbe_run *run)
 {
 	int bit;
 
 	if (MBE_LOAD(&run->op[0].ver->repair))
 		return false;
-	bit = take_bit(run->e->exec);
+	bit = take_bit(run->e->exec, true);
 	if (bit < 0)
 		return false;
 	run->writer = (unsigned int)bit;
@@ -79,7 +94,7 @@ bool mbe_writer_try(struct mbe_run *run)
 void mbe_writer_give(struct mbe_run *run)
 {
 	run->seized = false;
-	give_writer(run->e->exec, run->writer);
+	mbe_writer_free(run->e->exec, run->writer);
 }
 
 static void set_state(struct mbe_run *run, enum membox_fmt_undo_state state, uint64_t progress)
@@ -100,7 +115,10 @@ void mbe_write_begin(struct mbe_run *run)
 		run->writer = take_writer(e->exec);
 	u = (void *)(e->undos + run->writer * e->geo.undo_bytes);
 	run->undo = u;
-	run->undo_seq = (uint32_t)(MBE_LOAD(&u->word) >> MEMBOX_UNDO_SEQ_SHIFT) + 1;
+	run->undo_seq = (uint32_t)(MBE_LOAD(&u->word) >> MEMBOX_UNDO_SEQ_SHIFT);
+	set_state(run, MEMBOX_UNDO_IDLE, 0); /* of the last command there is nothing more to tell */
+	MBE_STEP(e, "write:taken");
+	run->undo_seq++;
 	run->journal = !(op->attrs & MEMBOX_PARAM_NOJOURNAL);
 	u->base = (uint64_t)(run->dst - e->map);
 	u->length = run->bytes;
@@ -131,9 +149,10 @@ void mbe_write_end(struct mbe_run *run)
 	MBE_STEP(e, "write:ending");
 	run->version = mbe_version_finish(op->ver);
 	MBE_STEP(e, "write:finished");
-	set_state(run, MEMBOX_UNDO_IDLE, 0);
+	set_state(run, MEMBOX_UNDO_IDLE, run->done + 1);
+	MBE_STEP(e, "write:idle");
 	run->undo = NULL;
-	give_writer(e->exec, run->writer);
+	run->cmd->writer = run->writer + 1;
 	mbe_changed(e, op);
 	MBE_STEP(e, "write:told");
 }

@@ -8,7 +8,8 @@
  * 2. Such commands are carried on to their end ("rolled forward"), so that they
  *    have happened whole or not at all; each stripe is locked in the dead port's
  *    name, so that it stays locked if we die too.
- * 3. Outcome records, TORN marks, version counters; the records become idle.
+ * 3. Outcome records, TORN marks, version counters; the records become idle. An idle
+ *    one tells of its last command too, which may have ended without anybody knowing.
  *
  * Each step may be repeated by the next who recovers. No table lock is held, and
  * while we wait for a stripe we hold none, so two who recover two ports cannot
@@ -64,15 +65,21 @@ static struct membox_fmt_version *version_of(struct mbe *e, const struct membox_
 	return (void *)(e->map + at);
 }
 
+static struct membox_fmt_undo *record_at(struct mbe *e, uint32_t port, uint32_t index)
+{
+	uint8_t *records = mbe_area_of(e, MEMBOX_AREA_UNDO, port);
+
+	return (void *)(records + index * e->geo.undo_bytes);
+}
+
 /* Reads a record. False: it is idle, or nonsense (and the box is stopped). */
 static bool load_record(struct mbe *e, uint32_t port, uint32_t index, struct record *r)
 {
-	uint8_t *records = mbe_area_of(e, MEMBOX_AREA_UNDO, port);
 	struct membox_packet clean;
 	uint64_t word;
 	uint32_t detail;
 
-	r->u = (void *)(records + index * e->geo.undo_bytes);
+	r->u = record_at(e, port, index);
 	r->index = index;
 	word = MBE_LOAD(&r->u->word);
 	r->state = word & MEMBOX_UNDO_STATE;
@@ -221,17 +228,47 @@ static void roll_forward(struct mbe *e, uint32_t port, struct record *r)
 	set_word(r, MEMBOX_UNDO_ACTIVE, run.done);
 }
 
+/* Writes an outcome record, once: outcome and torn_at are there. */
+static void tell(struct mbe *e, uint32_t port, const struct record *r, struct membox_fmt_outcome *what)
+{
+	what->user_data = r->head.user_data;
+	what->status = MEMBOX_ST_OWNER_DEAD;
+	what->command = (uint64_t)r->head.generation << 32 | r->head.word >> MEMBOX_UNDO_SEQ_SHIFT;
+	what->writer = r->index + 1ULL;
+	what->word = (uint64_t)(r->head.context_gen & 0xffff) << 16 |
+		     (uint64_t)(r->head.context & 0xff) << 8 | 1;
+	if (!mbe_outcome_known(e, port, what))
+		mbe_outcome_add(e, port, mbe_outcome_next(e, port), what);
+	MBE_STEP(e, "recover:outcome");
+}
+
+/* Tells of the command that an idle record held last, unless that was done. */
+static void tell_last(struct mbe *e, uint32_t port, uint32_t index)
+{
+	struct record r = { .index = index };
+	struct membox_fmt_outcome what = { 0 };
+
+	r.u = record_at(e, port, index);
+	r.head = *r.u;
+	r.head.word = MBE_LOAD(&r.u->word);
+	r.progress = r.head.word >> MEMBOX_UNDO_PROGRESS_SHIFT & MEMBOX_UNDO_PROGRESS;
+	if ((r.head.word & MEMBOX_UNDO_STATE) != MEMBOX_UNDO_IDLE || !r.progress)
+		return;
+	what.torn_at = r.progress - 1;
+	if (what.torn_at > r.head.length) {
+		mbe_stop(e);
+		return;
+	}
+	what.outcome = what.torn_at == r.head.length ? MEMBOX_OUTCOME_DONE :
+		       what.torn_at ? MEMBOX_OUTCOME_TORN : MEMBOX_OUTCOME_NOT_BEGUN;
+	tell(e, port, &r, &what);
+	set_word(&r, MEMBOX_UNDO_IDLE, 0);
+}
+
 /* Step 3 for one record, but for the counters. */
 static void settle(struct mbe *e, uint32_t port, struct record *r)
 {
-	struct membox_fmt_outcome what = {
-		.user_data = r->head.user_data,
-		.torn_at = r->progress,
-		.status = MEMBOX_ST_OWNER_DEAD,
-		.command = (uint64_t)r->head.generation << 32 |
-			   r->head.word >> MEMBOX_UNDO_SEQ_SHIFT,
-		.writer = r->index + 1ULL,
-	};
+	struct membox_fmt_outcome what = { .torn_at = r->progress };
 	bool journal = r->ver &&
 		!(MBE_PEEK(&e->params[r->head.param].fixed.attrs) & MEMBOX_PARAM_NOJOURNAL);
 
@@ -246,11 +283,7 @@ static void settle(struct mbe *e, uint32_t port, struct record *r)
 	if (what.outcome == MEMBOX_OUTCOME_TORN && r->ver)
 		MBE_STORE(&r->ver->torn, 1);
 	MBE_STEP(e, "recover:torn");
-	what.word = (uint64_t)(r->head.context_gen & 0xffff) << 16 |
-		    (uint64_t)(r->head.context & 0xff) << 8 | 1;
-	if (!mbe_outcome_known(e, port, &what))
-		mbe_outcome_add(e, port, mbe_outcome_next(e, port), &what);
-	MBE_STEP(e, "recover:outcome");
+	tell(e, port, r, &what);
 	if (r->ver) {
 		struct mbe_operand op = {
 			.param = r->head.param, .serial = r->head.serial, .ver = r->ver,
@@ -279,8 +312,19 @@ void mbe_exec_recover(struct mbe *e, uint32_t port)
 	for (i = 0; i < e->geo.undos; i++)
 		if (load_record(e, port, i, &r))
 			settle(e, port, &r);
+		else
+			tell_last(e, port, i);
 	for (i = 0; i < e->geo.undos; i++)
 		if (load_record(e, port, i, &r))
 			set_word(&r, MEMBOX_UNDO_IDLE, 0);
 	mbe_fp_leave(&fp);
+}
+
+void mbe_exec_forget(struct mbe *e)
+{
+	for (uint32_t i = 0; i < e->geo.undos; i++) {
+		struct membox_fmt_undo *u = record_at(e, e->port, i);
+
+		MBE_STORE(&u->word, MBE_LOAD(&u->word) >> MEMBOX_UNDO_SEQ_SHIFT << MEMBOX_UNDO_SEQ_SHIFT);
+	}
 }

@@ -316,6 +316,7 @@ uint16_t mbe_port_take(struct mbe *e)
 
 void mbe_port_leave(struct mbe *e)
 {
+	mbe_exec_forget(e);
 	MBE_STORE(&e->self->word, mbe_port_word(e->generation, MEMBOX_PORT_FREE));
 	MBE_STEP(e, "leave: free");
 	mbe_wake_all(e);

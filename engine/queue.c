@@ -115,6 +115,7 @@ bool mbe_queue_enter(struct mbe_queue *q, struct mbe_cmd *cmd)
 	cmd->abort = 0;
 	cmd->until = 0;
 	cmd->changed = false;
+	cmd->writer = 0;
 	cmd->coll = NULL;
 	cmd->state = MBE_CMD_READY;
 	cmd->c = (struct membox_completion){ 0 };
@@ -196,6 +197,7 @@ void mbe_complete(struct mbe *e, struct mbe_cmd *cmd)
 	struct membox_completion c;
 	uint64_t seq = cmd->seq;
 	struct mbe_cmd *next;
+	uint32_t writer;
 
 	cmd->c.user_data = cmd->p.user_data;
 	cmd->c.cid = cmd->p.cid;
@@ -209,7 +211,10 @@ void mbe_complete(struct mbe *e, struct mbe_cmd *cmd)
 			tell_outcome(e, cmd);
 	}
 	c = cmd->c;
+	writer = cmd->writer;
 	cmd->done(cmd, &c);
+	if (writer)
+		mbe_writer_free(e->exec, writer - 1);
 	next = ended(q->priv, seq);
 	if (next)
 		q->ready(q, next);

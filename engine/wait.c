@@ -200,6 +200,7 @@ void mbe_complete_delayed(struct mbe *e, struct mbe_cmd *cmd)
 		mbe_complete(e, cmd);
 		return;
 	}
+	mbe_writer_told(e, cmd); /* the delay may be long */
 	pthread_mutex_lock(&e->exec->lock);
 	cmd->deadline = mbe_deadline(e, e->opts.delay_ns);
 	wake = sooner(e, cmd->deadline);

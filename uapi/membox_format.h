@@ -421,7 +421,9 @@ MEMBOX_ASSERT(sizeof(struct membox_fmt_outcome) == 64);
  * it changes. word: sequence << 32 | progress << MEMBOX_UNDO_PROGRESS_SHIFT |
  * state; every state between two IDLE has the same sequence, the next command
  * another one. The fields are whole before BEGIN is stored; offset, bytes and
- * the old bytes before OPEN is.
+ * the old bytes before OPEN is. While a record is IDLE its progress is 1 + the bytes
+ * that the last command did, whose completion may not have reached anybody; 0: it has
+ * nothing to tell.
  */
 enum membox_fmt_undo_state {
 	MEMBOX_UNDO_IDLE = 0,
