@@ -290,6 +290,7 @@ void membox_regions_exit(MemboxState *s);
 MemboxRegion *membox_region_pin(MemboxState *s, uint32_t key, uint16_t context,
                                 uint32_t rights);
 void membox_region_unpin(MemboxState *s, MemboxRegion *r);
+bool membox_region_at_hand(MemboxState *s, uint32_t key);
 bool membox_region_covers(const MemboxRegion *r, uint64_t offset,
                           uint64_t bytes);
 bool membox_region_map(MemboxState *s, MemboxRegion *r, uint64_t offset,

@@ -304,6 +304,7 @@ static bool load_queue(MemboxState *s, const MemboxSavedQueue *v)
     if (v->id > s->queues || s->queue[v->id] || !v->sq_log2 ||
         v->sq_log2 > v->cq_log2 || !entries || v->sq_addr & 4095 ||
         v->cq_addr & 4095 || v->ctl_addr & 127 || v->user != !!v->context ||
+        (!v->id && v->user) ||
         !mbe_has_context(s->engine, v->context) ||
         membox_ring_used(v->started, v->cq_tail) > entries) {
         return false;

@@ -239,10 +239,19 @@ static uint32_t fetchable(MemboxQueue *q, Ctl *ctl)
     return 0;
 }
 
-/* Does it do its work in no time? */
-static bool is_small(const struct membox_packet *d)
+static bool regions_at_hand(MemboxQueue *q, const struct membox_packet *d)
 {
-    return mbe_looks_small(d) && d->host.nseg <= MEMBOX_INLINE_SEGMENTS;
+    return (!(d->flags & MEMBOX_F_REGION) ||
+            membox_region_at_hand(q->dev, d->host.key)) &&
+           (!(d->flags & MEMBOX_F_REGION2) ||
+            membox_region_at_hand(q->dev, d->coll.recv.key));
+}
+
+/* Does it do its work in no time? */
+static bool is_small(MemboxQueue *q, const struct membox_packet *d)
+{
+    return mbe_looks_small(d) && d->host.nseg <= MEMBOX_INLINE_SEGMENTS &&
+           (!q->user || regions_at_hand(q, d));
 }
 
 /*
@@ -262,7 +271,7 @@ static uint32_t read_ring(MemboxQueue *q, struct membox_packet *batch,
     for (uint32_t i = 0; i < n; i++) {
         uint32_t index = q->sq_head + i;
 
-        if (large && !is_small(&batch[i])) {
+        if (large && !is_small(q, &batch[i])) {
             *large = true;
             return i;
         }

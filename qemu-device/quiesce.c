@@ -171,6 +171,7 @@ static void drain(MemboxState *s)
             membox_admin_main(s);
             membox_barriers_end(s);
             membox_quiesce_poll(s);
+            mbe_end_delays(s->engine); /* an ABORT may wait for one */
             qemu_mutex_lock(&s->lock);
             if (QTAILQ_EMPTY(&s->requests) && !drained(s)) {
                 qemu_cond_timedwait(&s->idle, &s->lock, POLL_MS);

@@ -8,15 +8,16 @@
  *
  * A region keeps two forms of one stretch of host memory: the list of DMA
  * addresses that REGION_ADD copied, which is its meaning, and where these lie
- * in this process, which is a cache: it is made again when the memory map
- * changed since (MemboxState.topology), and not kept at all behind an IOMMU,
- * where each command translates what it touches.
+ * in this process, which is a cache: REGION_ADD makes it, and a worker makes it
+ * again when the memory map changed since (MemboxState.topology). The vCPU that
+ * rings never does: it leaves a region that is not at hand to a worker. Behind
+ * an IOMMU nothing is kept, and each command translates what it touches.
  *
  * region_lock guards the table, the pins and the caches. It is taken with none
- * of the other locks held but the BQL, and nothing but MemboxState.lock, by
- * way of a trace, is taken under it. A command pins the regions that it names
- * from its check to its end; a region that is deleted is found by no command
- * any more and goes with its last pin.
+ * of the other locks held but the BQL, none is taken under it, and nothing is
+ * translated under it. A command pins the regions that it names from its check
+ * to its end; a region that is deleted is found by no command any more and goes
+ * with its last pin.
  */
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
@@ -80,19 +81,25 @@ void membox_regions_exit(MemboxState *s)
     qemu_mutex_destroy(&s->region_lock);
 }
 
-/* ---- the cache; region_lock held ---- */
+/* ---- the cache ---- */
 
-static void cache_drop(MemboxRegion *r)
+static GArray *pieces_new(void)
 {
-    for (unsigned i = 0; i < r->pieces->len; i++) {
-        memory_region_unref(g_array_index(r->pieces, Piece, i).mr);
-    }
-    g_array_set_size(r->pieces, 0);
+    return g_array_new(false, false, sizeof(Piece));
 }
 
-/* Takes over what vec maps, from the first byte of the region on. */
-static void cache_fill(MemboxRegion *r, const MemboxVec *vec)
+static void pieces_free(GArray *pieces)
 {
+    for (unsigned i = 0; i < pieces->len; i++) {
+        memory_region_unref(g_array_index(pieces, Piece, i).mr);
+    }
+    g_array_free(pieces, true);
+}
+
+/* What vec maps, from the first byte of the region on. */
+static GArray *pieces_of(const MemboxVec *vec)
+{
+    GArray *pieces = pieces_new();
     uint64_t at = 0;
 
     RCU_READ_LOCK_GUARD();
@@ -103,34 +110,58 @@ static void cache_fill(MemboxRegion *r, const MemboxVec *vec)
 
         p.mr = memory_region_from_host(p.host, &offset);
         memory_region_ref(p.mr);
-        g_array_append_val(r->pieces, p);
+        g_array_append_val(pieces, p);
         at += p.len;
     }
+    return pieces;
 }
 
-static bool cache_renew(MemboxState *s, MemboxRegion *r)
+/* Where all of the region lies now; NULL: not all of it can be reached. */
+static GArray *locate(MemboxState *s, const MemboxRegion *r, uint64_t *fault)
 {
-    uint32_t topology = qatomic_read(&s->topology);
+    GArray *pieces = NULL;
     MemboxVec vec;
     bool ok = true;
 
-    if (r->pieces->len && r->topology == topology) {
-        return true;
-    }
-    cache_drop(r);
     membox_vec_init(&vec, r->rights & MEMBOX_WIN_WRITE);
     for (unsigned i = 0; ok && i < r->segments->len; i++) {
         const Segment *seg = &g_array_index(r->segments, Segment, i);
 
+        *fault = seg->addr;
         ok = membox_map(s, seg->addr, seg->len, &vec);
     }
     if (ok) {
-        cache_fill(r, &vec);
-        r->topology = topology;
+        pieces = pieces_of(&vec);
     }
     vec.write = false; /* nothing was written */
     membox_unmap(s, &vec);
-    return ok;
+    trace_membox_region_locate(s, r->key, ok, bql_locked());
+    return pieces;
+}
+
+/* region_lock */
+static bool at_hand(MemboxState *s, const MemboxRegion *r)
+{
+    return r->pieces->len && r->topology == qatomic_read(&s->topology);
+}
+
+/*
+ * Can a command that names this key go on without translation, or be refused at
+ * once? BQL, so that the memory map stays as it is. It waits for nothing.
+ */
+bool membox_region_at_hand(MemboxState *s, uint32_t key)
+{
+    bool yes;
+
+    if ((key & 0xffff) >= MEMBOX_LIMIT_REGIONS) {
+        return true;
+    }
+    if (qemu_mutex_trylock(&s->region_lock)) {
+        return false;
+    }
+    yes = !*slot_of(s, key) || at_hand(s, *slot_of(s, key));
+    qemu_mutex_unlock(&s->region_lock);
+    return yes;
 }
 
 /* ---- finding and letting go ---- */
@@ -193,13 +224,13 @@ static unsigned find(const GArray *a, size_t size, uint64_t at)
     return low;
 }
 
-static void map_cached(MemboxRegion *r, uint64_t offset, uint64_t bytes,
+static void map_pieces(const GArray *pieces, uint64_t offset, uint64_t bytes,
                        MemboxVec *v)
 {
-    unsigned i = find(r->pieces, sizeof(Piece), offset);
+    unsigned i = find(pieces, sizeof(Piece), offset);
 
     while (bytes) {
-        const Piece *p = &g_array_index(r->pieces, Piece, i++);
+        const Piece *p = &g_array_index(pieces, Piece, i++);
         uint64_t skip = offset - p->at, len = MIN(p->len - skip, bytes);
 
         membox_vec_add(v, p->mr, p->host + skip, len);
@@ -227,6 +258,26 @@ static bool map_translated(MemboxState *s, MemboxRegion *r, uint64_t offset,
     return true;
 }
 
+/* The memory map changed, or the region has just arrived by migration. */
+static bool map_located(MemboxState *s, MemboxRegion *r, uint64_t offset,
+                        uint64_t bytes, MemboxVec *v, uint64_t *fault)
+{
+    uint32_t topology = qatomic_read(&s->topology);
+    GArray *pieces = locate(s, r, fault), *old;
+
+    if (!pieces) {
+        return false;
+    }
+    map_pieces(pieces, offset, bytes, v);
+    qemu_mutex_lock(&s->region_lock);
+    old = r->pieces;
+    r->pieces = pieces;
+    r->topology = topology;
+    qemu_mutex_unlock(&s->region_lock);
+    pieces_free(old);
+    return true;
+}
+
 /*
  * Maps a range of a pinned region that membox_region_covers(). v is to be
  * unmapped in any case. False: its memory is not there (any more).
@@ -240,21 +291,19 @@ bool membox_region_map(MemboxState *s, MemboxRegion *r, uint64_t offset,
         return map_translated(s, r, offset, bytes, v, fault);
     }
     qemu_mutex_lock(&s->region_lock);
-    *fault = g_array_index(r->segments, Segment, 0).addr;
-    ok = cache_renew(s, r);
+    ok = at_hand(s, r);
     if (ok) {
-        map_cached(r, offset, bytes, v);
+        map_pieces(r->pieces, offset, bytes, v);
     }
     qemu_mutex_unlock(&s->region_lock);
-    return ok;
+    return ok || map_located(s, r, offset, bytes, v, fault);
 }
 
 /* ---- REGION_ADD, REGION_DEL: the worker of the admin queue, or the BQL ---- */
 
 static void region_free(MemboxRegion *r)
 {
-    cache_drop(r);
-    g_array_free(r->pieces, true);
+    pieces_free(r->pieces);
     g_array_free(r->segments, true);
     g_free(r);
 }
@@ -279,17 +328,23 @@ static bool add_segment(MemboxState *s, uint64_t addr, uint32_t len,
     return true;
 }
 
-/* Is all of it memory that the device may reach so? */
+/* Is all of it memory that the device may reach so? Then that is kept. */
 static bool reachable(MemboxState *s, MemboxRegion *r, uint64_t *fault)
 {
-    MemboxVec v;
-    bool ok;
+    uint32_t topology = qatomic_read(&s->topology);
+    GArray *pieces = locate(s, r, fault);
 
-    membox_vec_init(&v, r->rights & MEMBOX_WIN_WRITE);
-    ok = map_translated(s, r, 0, r->length, &v, fault);
-    v.write = false;
-    membox_unmap(s, &v);
-    return ok;
+    if (!pieces) {
+        return false;
+    }
+    if (s->has_iommu) {
+        pieces_free(pieces);
+        return true;
+    }
+    pieces_free(r->pieces);
+    r->pieces = pieces;
+    r->topology = topology;
+    return true;
 }
 
 uint16_t membox_region_add(MemboxState *s, const struct membox_region_hw *args,
@@ -304,7 +359,7 @@ uint16_t membox_region_add(MemboxState *s, const struct membox_region_hw *args,
     r->context = args->context;
     r->rights = args->rights;
     r->segments = g_array_new(false, false, sizeof(Segment));
-    r->pieces = g_array_new(false, false, sizeof(Piece));
+    r->pieces = pieces_new();
     status = membox_walk(s, &ref, args->length, 1, add_segment, r, fault);
     if (!status && !reachable(s, r, fault)) {
         status = MEMBOX_ST_DMA_FAULT;
@@ -446,7 +501,7 @@ bool membox_region_restore(MemboxState *s, const MemboxSavedRegion *v,
     r->context = v->context;
     r->rights = v->rights;
     r->segments = g_array_new(false, false, sizeof(Segment));
-    r->pieces = g_array_new(false, false, sizeof(Piece));
+    r->pieces = pieces_new();
     for (uint32_t i = 0; i < v->segments; i++) {
         Segment seg = { .at = r->length, .addr = segments[i].addr,
                         .len = segments[i].len };

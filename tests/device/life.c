@@ -75,6 +75,40 @@ static void stop_drains(void)
 	EQUAL(waited, 1);
 }
 
+/*
+ * An ABORT waits for a command that was running when it came and whose
+ * completion is delayed then, for an hour: a stop does not wait that long.
+ */
+static void stop_ends_delays(void)
+{
+	struct port *p = monitor_boot(&monitor, box_make(BOX_MB), "qmp",
+				      "-device membox,memdev=box,workers=4,delay=3600000000000");
+	struct membox_abort_args args = {.size = sizeof(args), .queue = 1, .cid = 0xffff, .context = 1};
+	struct membox_packet r, a = {.opcode = MEMBOX_ADM_ABORT, .count = sizeof(args)};
+	struct membox_completion c;
+
+	port_map(p, 0);
+	port_enable(p);
+	port_queues(p);
+	r = packet_io(MEMBOX_OP_READ, param(p, "big", MEMBOX_I8, BIG, 0), MEMBOX_I8, 0, BIG,
+		      vm_alloc(p->vm, BIG, 4096));
+	memcpy(vm_at(p->vm, p->page), &args, sizeof(args));
+	a.host.addr = p->page;
+	for (int i = 0; i < 3; i++)
+		pair_put(&p->io, &r);
+	pair_publish(&p->io);
+	pair_put(&p->admin, &a);
+	pair_publish(&p->admin);
+	monitor_do(&monitor, "\"stop\"", "return");
+	monitor_do(&monitor, "\"cont\"", "return");
+	pair_take(&p->admin, &c);
+	EQUAL(c.status, MEMBOX_ST_OK);
+	for (int i = 0; i < 3; i++) {
+		pair_take(&p->io, &c);
+		CHECK(c.status == MEMBOX_ST_OK || c.status == MEMBOX_ST_ABORTED);
+	}
+}
+
 static void reset_while_stopped(void)
 {
 	struct port *p = boot_device(box_make(BOX_MB));
@@ -216,6 +250,7 @@ static void trace_order(void)
 
 static const struct test_case cases[] = {
 	{"stopping the VM drains, and parked commands go on with it", stop_drains},
+	{"stopping the VM ends delays that an ABORT waits for", stop_ends_delays},
 	{"a stopped VM can be reset", reset_while_stopped},
 	{"the device is unplugged in mid-flight and plugged again", unplug_in_flight},
 	{"the trace tells the way of a command in its order", trace_order},

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -477,6 +478,48 @@ static void other_shape_refused(void)
 	EQUAL(reg32(to, MEMBOX_REG_STATUS), MEMBOX_DEV_READY);
 }
 
+/*
+ * Makes the admin queue of a saved state (struct MemboxSavedQueue, big endian) one
+ * of context 1.
+ */
+static void forge_user_admin(const char *path, const struct pair *q)
+{
+	enum { CONTEXT = 4, USER = 6, ADDRESSES = 11, BYTES = ADDRESSES + 24 };
+	uint8_t record[BYTES] = {[7] = (uint8_t)q->log2, (uint8_t)q->cq_log2};
+	const uint64_t addr[] = {q->sq_addr, q->cq_addr, q->ctl_addr};
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	struct stat st;
+	uint8_t *state, *at;
+
+	CHECK(fd >= 0 && !fstat(fd, &st));
+	state = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(state != MAP_FAILED);
+	for (unsigned int i = 0; i < 24; i++)
+		record[ADDRESSES + i] = (uint8_t)(addr[i / 8] >> (56 - i % 8 * 8));
+	at = memmem(state, (size_t)st.st_size, record, BYTES);
+	CHECK(at);
+	at[CONTEXT + 1] = 1;
+	at[USER] = 1;
+	munmap(state, (size_t)st.st_size);
+	close(fd);
+}
+
+static void forged_queue_refused(void)
+{
+	const char *box = box_make(BOX_MB);
+	struct mbe *e = box_attach(box);
+	struct port *p = boot_source(box, DEVICE);
+	char extra[256], *text;
+
+	migrate_over(box);
+	forge_user_admin(state_file(box), &p->admin);
+	snprintf(extra, sizeof(extra), "%s -incoming file:%s", DEVICE, state_file(box));
+	text = vm_refusal(box, extra);
+	CHECK(strstr(text, "queue 0 of the state is impossible"));
+	free(text);
+	EQUAL(mbe_port_state(e, 5), MEMBOX_PORT_SUSPENDED);
+}
+
 static const struct test_case cases[] = {
 	{"handles, windows, locks and counters go along, the box's bytes do not", goes_on},
 	{"what waits or is held ends at the destination, what was done is not done twice", busy_queues},
@@ -487,5 +530,6 @@ static const struct test_case cases[] = {
 	{"an evicted port is free, and its saved state refused", evicted},
 	{"port=auto does not migrate", auto_refused},
 	{"a destination of another shape is refused, and the right one taken after it", other_shape_refused},
+	{"a state whose admin queue is a process's is refused", forged_queue_refused},
 };
 CASE_MAIN(cases)

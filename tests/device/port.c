@@ -147,6 +147,21 @@ void port_stop(struct port *p)
 	EQUAL(vm_stop(p->vm), 0);
 }
 
+unsigned int said(struct port *p, const char *text)
+{
+	char path[128], line[512];
+	unsigned int n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/log", p->vm->dir);
+	f = fopen(path, "re");
+	CHECK(f);
+	while (fgets(line, sizeof(line), f))
+		n += !!strstr(line, text);
+	fclose(f);
+	return n;
+}
+
 struct port *port_boot(const char *box, const char *extra)
 {
 	struct port *p = calloc(1, sizeof(*p));

@@ -60,6 +60,9 @@ void port_queues(struct port *p);
 /* Ends the VM before the case ends; must leave with status 0. */
 void port_stop(struct port *p);
 
+/* How many lines of what QEMU has said (with -trace) so far contain this. */
+unsigned int said(struct port *p, const char *text);
+
 uint32_t reg32(struct port *p, unsigned int at);
 uint64_t reg64(struct port *p, unsigned int at);
 void set32(struct port *p, unsigned int at, uint32_t value);

@@ -419,6 +419,34 @@ static void follows_the_memory_map(void)
 	CHECK(!pair_poll(&s.q, &(struct membox_completion){0}, 50));
 }
 
+/*
+ * Where a region lies is found out when it is added and after a change of the
+ * memory map, and then by a worker: the vCPU that rings never waits for that.
+ */
+static void located_by_workers(void)
+{
+	struct scene s = scene_of("max-windows=8 -trace membox_region_locate");
+	struct membox_param_args a = param_args("page", MEMBOX_I32, 1024, MEMBOX_PARAM_MAPPABLE);
+	struct membox_packet d = by_key(MEMBOX_OP_WRITE, s.h, 16, KEY(1, 1), 0);
+	unsigned int rounds = 10;
+
+	EQUAL(region_add(s.p, region(KEY(1, 1), s.mem, PAGE)), MEMBOX_ST_OK);
+	EQUAL(said(s.p, "membox_region_locate"), 1);
+	EQUAL(admin(s.p, 1, MEMBOX_ADM_PARAM_OPEN, &a, sizeof(a)), MEMBOX_ST_OK);
+	for (unsigned int i = 0; i < rounds; i++) {
+		struct membox_window_args w = {.size = sizeof(w), .handle = a.handle, .prot = MEMBOX_WIN_READ};
+
+		EQUAL(admin(s.p, 1, MEMBOX_ADM_WINDOW_MAP, &w, sizeof(w)), MEMBOX_ST_OK);
+		EQUAL(pair_run(&s.q, &d, NULL), MEMBOX_ST_OK);
+		EQUAL(pair_run(&s.q, &d, NULL), MEMBOX_ST_OK);
+		EQUAL(admin(s.p, 1, MEMBOX_ADM_WINDOW_UNMAP, &w, sizeof(w)), MEMBOX_ST_OK);
+		EQUAL(pair_run(&s.q, &d, NULL), MEMBOX_ST_OK);
+	}
+	EQUAL(said(s.p, "bql 1"), 0);
+	CHECK(said(s.p, "bql 0") <= 1 + 2 * rounds);
+	CHECK(said(s.p, "bql 0") > rounds);
+}
+
 static const struct test_case cases[] = {
 	{"a region's bytes are those of its list, at any offset", moves_by_key},
 	{"a user queue reaches its context's regions and nothing else", refuses_what_is_not_its_own},
@@ -431,6 +459,7 @@ static const struct test_case cases[] = {
 	{"QUEUE_CREATE of a user queue wants an open context", create_checks},
 	{"a device without user queues says so", switched_off},
 	{"a change of the memory map is followed", follows_the_memory_map},
+	{"where a region lies is found out by workers, once a memory map", located_by_workers},
 };
 
 CASE_MAIN(cases)
