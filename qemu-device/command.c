@@ -221,6 +221,72 @@ static void give_back(MemboxState *s, uint32_t segments)
     }
 }
 
+/*
+ * The records of a queue's commands: as many as were ever in flight at once,
+ * which its completion slots bound. They go round between two lists without a
+ * lock: who serves the queue takes of the one, any thread adds to the other.
+ */
+static MemboxCmd *record_new(MemboxQueue *q)
+{
+    MemboxCmd *c = g_new0(MemboxCmd, 1);
+
+    for (unsigned i = 0; i < REFS; i++) {
+        membox_vec_init(&c->host[i], false);
+    }
+    trace_membox_record_new(q->dev, q->id);
+    return c;
+}
+
+static void record_free(MemboxCmd *c)
+{
+    for (unsigned i = 0; i < REFS; i++) {
+        if (c->host[i].iov != c->host[i].small) {
+            g_free(c->host[i].iov);
+        }
+    }
+    g_free(c);
+}
+
+static MemboxCmd *record_get(MemboxQueue *q)
+{
+    MemboxCmd *c;
+
+    if (QSLIST_EMPTY(&q->spare)) {
+        QSLIST_MOVE_ATOMIC(&q->spare, &q->ended);
+    }
+    c = QSLIST_FIRST(&q->spare);
+    if (!c) {
+        return record_new(q);
+    }
+    QSLIST_REMOVE_HEAD(&q->spare, pool);
+    memset(c, 0, offsetof(MemboxCmd, pool));
+    return c;
+}
+
+static void record_put(MemboxCmd *c)
+{
+    if (c->lone) {
+        record_free(c);
+    } else {
+        QSLIST_INSERT_HEAD_ATOMIC(&c->queue->ended, c, pool);
+    }
+}
+
+/* No command is in flight, and nobody serves the queue. */
+void membox_records_free(MemboxQueue *q)
+{
+    MemboxPool *const pools[] = { &q->spare, &q->ended };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(pools); i++) {
+        MemboxCmd *c, *next;
+
+        QSLIST_FOREACH_SAFE(c, pools[i], pool, next) {
+            record_free(c);
+        }
+        QSLIST_INIT(pools[i]);
+    }
+}
+
 /* Ends a command: memory first, then the completion, then the accounts. */
 static void finish(MemboxCmd *c, struct membox_completion *done)
 {
@@ -231,7 +297,7 @@ static void finish(MemboxCmd *c, struct membox_completion *done)
 
     for (unsigned i = 0; i < REFS; i++) {
         segments += c->host[i].n;
-        membox_unmap(s, &c->host[i]);
+        membox_unmap_keep(s, &c->host[i]);
         if (c->region[i]) {
             membox_region_unpin(s, c->region[i]);
         }
@@ -241,7 +307,7 @@ static void finish(MemboxCmd *c, struct membox_completion *done)
     if (done->status != MEMBOX_ST_AGAIN && !membox_queue_post(q, done)) {
         mbe_outcome_keep(s->engine, &c->cmd);
     }
-    g_free(c);
+    record_put(c);
     membox_cmd_gone(q, aborting);
     if (segments) {
         give_back(s, segments);
@@ -276,9 +342,9 @@ static void refuse(MemboxCmd *c, uint16_t status, uint32_t detail,
     finish(c, &refusal);
 }
 
-static void start(MemboxQueue *q, const struct membox_packet *descriptor)
+static void start(MemboxQueue *q, MemboxCmd *c,
+                  const struct membox_packet *descriptor)
 {
-    MemboxCmd *c = g_new0(MemboxCmd, 1);
     uint32_t detail = 0;
     uint64_t value = 0;
     uint16_t status;
@@ -288,8 +354,6 @@ static void start(MemboxQueue *q, const struct membox_packet *descriptor)
     c->queue = q;
     c->cid = descriptor->cid;
     c->context = q->user ? q->context : descriptor->context;
-    membox_vec_init(&c->host[0], false);
-    membox_vec_init(&c->host[1], false);
     trace_membox_descriptor(q->dev, q->id, c->cid, descriptor->opcode,
                             c->context, descriptor->count,
                             descriptor->host.addr, descriptor->host.nseg);
@@ -312,13 +376,19 @@ static void start(MemboxQueue *q, const struct membox_packet *descriptor)
     }
 }
 
-/* A command that was withdrawn: it has its completion slot. */
+/*
+ * A command that was withdrawn: it has its completion slot. The records may be
+ * in use by who serves the queue.
+ */
 void membox_cmd_restart(MemboxQueue *q, const struct membox_packet *descriptor)
 {
+    MemboxCmd *c = record_new(q);
+
+    c->lone = true;
     qemu_mutex_lock(&q->dev->lock);
     q->inflight++;
     qemu_mutex_unlock(&q->dev->lock);
-    start(q, descriptor);
+    start(q, c, descriptor);
 }
 
 /* The engine: a command no longer waits for a fence. */
@@ -345,7 +415,7 @@ static uint32_t serve_batch(MemboxQueue *q, bool *large)
     q->inflight += n;
     qemu_mutex_unlock(&q->dev->lock);
     for (uint32_t i = 0; i < n; i++) {
-        start(q, &batch[i]);
+        start(q, record_get(q), &batch[i]);
     }
     return n;
 }

@@ -49,6 +49,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(MemboxState, MEMBOX)
 /* What the vCPU that rings executes itself. */
 #define MEMBOX_INLINE_BATCHES 4
 #define MEMBOX_INLINE_SEGMENTS 4    /* of a command's scatter-gather list */
+#define MEMBOX_KEEP_PIECES 64       /* of a mapping, in a command's record */
 #define MEMBOX_LIMIT_SEGMENTS (1 << 20) /* held, before fetching stops */
 
 typedef struct MemboxQueue MemboxQueue;
@@ -63,17 +64,25 @@ typedef struct MemboxVec {
     struct iovec small[4];
 } MemboxVec;
 
-/* A command of an I/O queue, from its fetch to its completion. */
+/*
+ * A command of an I/O queue, from its fetch to its completion. The record is
+ * one of its queue's, and serves the next command then.
+ */
 typedef struct MemboxCmd {
     struct mbe_cmd cmd; /* first: what the engine gives back */
     MemboxQueue *queue;
-    MemboxVec host[2];  /* host, and host2: coll.recv, scatter.index */
     MemboxRegion *region[2]; /* pinned; NULL: none named */
     uint16_t cid, context;
     uint32_t nseg[2];   /* as the descriptor said: cmd.p has 0 */
     bool aborting;      /* counted in queue->aborting */
+    bool lone;          /* the record goes with its command */
     QSIMPLEQ_ENTRY(MemboxCmd) next;
+    /* what the next command finds as it is */
+    QSLIST_ENTRY(MemboxCmd) pool;
+    MemboxVec host[2];  /* host, and host2: coll.recv, scatter.index */
 } MemboxCmd;
+
+typedef QSLIST_HEAD(MemboxPool, MemboxCmd) MemboxPool;
 
 struct MemboxQueue {
     MemboxState *dev;
@@ -97,6 +106,7 @@ struct MemboxQueue {
     /* the worker that serves */
     uint32_t sq_head;   /* next descriptor to fetch; ABORT reads it too */
     uint32_t started;   /* completion slots given out, ever */
+    MemboxPool spare;   /* records of commands to come */
 
     QemuMutex cq_lock;
     uint32_t cq_tail;   /* completions posted, ever */
@@ -104,6 +114,7 @@ struct MemboxQueue {
     /* atomic */
     uint32_t aborting;  /* commands that an ABORT found and that still run */
     bool silent;        /* post nothing more: reset */
+    MemboxPool ended;   /* records of commands that are over */
 };
 
 /*
@@ -271,6 +282,7 @@ void membox_vec_init(MemboxVec *v, bool write);
 void membox_vec_add(MemboxVec *v, MemoryRegion *mr, void *host, uint64_t len);
 bool membox_map(MemboxState *s, uint64_t addr, uint64_t len, MemboxVec *v);
 void membox_unmap(MemboxState *s, MemboxVec *v);
+void membox_unmap_keep(MemboxState *s, MemboxVec *v);
 void *membox_map_one(MemboxState *s, uint64_t addr, uint64_t len, bool write,
                      MemboxVec *v);
 bool membox_dma_read(MemboxState *s, uint64_t addr, void *buf, uint64_t len);
@@ -317,6 +329,7 @@ void membox_queue_halt(MemboxQueue *q, uint16_t status, uint64_t value);
 
 /* command.c: from descriptor to completion */
 bool membox_queue_serve(MemboxQueue *q);
+void membox_records_free(MemboxQueue *q);
 bool membox_queue_serve_small(MemboxQueue *q);
 void membox_cmd_restart(MemboxQueue *q, const struct membox_packet *descriptor);
 void membox_cmd_ready(struct mbe_queue *order, struct mbe_cmd *cmd);

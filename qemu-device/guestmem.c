@@ -95,6 +95,7 @@ static void vec_append(MemboxVec *v, void *base, size_t len)
             v->iov = g_renew(struct iovec, v->iov, room);
         }
         v->room = room;
+        trace_membox_vec_grow(room);
     }
     v->iov[v->n++] = (struct iovec) { .iov_base = base, .iov_len = len };
 }
@@ -212,7 +213,7 @@ bool membox_map(MemboxState *s, uint64_t addr, uint64_t len, MemboxVec *v)
     return map_translated(s, addr, len, v);
 }
 
-void membox_unmap(MemboxState *s, MemboxVec *v)
+static void release(MemboxState *s, MemboxVec *v)
 {
     AddressSpace *as = pci_get_address_space(PCI_DEVICE(s));
 
@@ -220,10 +221,27 @@ void membox_unmap(MemboxState *s, MemboxVec *v)
         address_space_unmap(as, v->iov[i].iov_base, v->iov[i].iov_len,
                             v->write, v->iov[i].iov_len);
     }
+    v->n = 0;
+    v->last = NULL;
+}
+
+void membox_unmap(MemboxState *s, MemboxVec *v)
+{
+    release(s, v);
     if (v->iov != v->small) {
         g_free(v->iov);
     }
     membox_vec_init(v, v->write);
+}
+
+/* Unmaps, and keeps the room for as many pieces unless they were very many. */
+void membox_unmap_keep(MemboxState *s, MemboxVec *v)
+{
+    if (v->room > MEMBOX_KEEP_PIECES) {
+        membox_unmap(s, v);
+    } else {
+        release(s, v);
+    }
 }
 
 /* A structure that must lie in one piece: NULL if it does not. */
@@ -260,7 +278,7 @@ static uint16_t walk_list(MemboxState *s, const struct membox_hostref *ref,
                           uint64_t bytes, uint32_t align, MemboxWalkFn *fn,
                           void *opaque, uint64_t *fault)
 {
-    g_autofree struct membox_sge *page = g_malloc(MEMBOX_SGL_BYTES);
+    struct membox_sge page[MEMBOX_SGL_ENTRIES];
     uint64_t addr = ref->addr, sum = 0;
     uint32_t left = ref->nseg;
 

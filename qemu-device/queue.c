@@ -144,6 +144,7 @@ void membox_queue_free(MemboxQueue *q)
 {
     trace_membox_queue_free(q->dev, q->id);
     mbe_queue_fini(&q->order);
+    membox_records_free(q);
     qemu_mutex_destroy(&q->cq_lock);
     g_free(q);
 }

@@ -442,6 +442,50 @@ static void small_ones_at_once(void)
 	EQUAL(counter(p, MEMBOX_CTR_OPERATIONS), warm + 203);
 }
 
+/*
+ * Thousands of commands, one at a time and in batches, with addresses and with
+ * lists of eight pieces: the device allocates for the first ones alone.
+ */
+static void records_go_round(void)
+{
+	enum { PIECES = 8, DEPTH = 16, ROUNDS = 100 };
+	struct port *p = port_start(box_make(BOX_MB),
+				    "workers=2 -trace membox_record_new -trace membox_vec_grow");
+	struct pair q;
+	uint32_t h = param(p, "bytes", MEMBOX_I8, 1 << 20, 0);
+	uint64_t mem = vm_alloc(p->vm, 2 * PIECES * 4096, 4096), list = vm_alloc(p->vm, 4096, 4096);
+	struct membox_sge *e = vm_at(p->vm, list);
+	struct membox_packet near = packet_io(MEMBOX_OP_WRITE, h, MEMBOX_I8, 0, 64, mem);
+	struct membox_packet listed = packet_io(MEMBOX_OP_WRITE, h, MEMBOX_I8, 0, PIECES * 512, list);
+	struct membox_completion c;
+	unsigned int records, first = 0;
+
+	for (unsigned int i = 0; i < PIECES; i++)
+		e[i] = (struct membox_sge){.addr = mem + 2ULL * i * 4096, .len = 512};
+	listed.host.nseg = PIECES;
+	pair_init(p, &q, 2, 4, 4);
+	EQUAL(pair_create(&q, 0xffff), MEMBOX_ST_OK);
+	for (unsigned int round = 0; round < ROUNDS; round++) {
+		for (unsigned int i = 0; i < DEPTH; i++)
+			pair_put(&q, i & 1 ? &near : &listed);
+		pair_publish(&q);
+		for (unsigned int i = 0; i < DEPTH; i++) {
+			pair_take(&q, &c);
+			EQUAL(c.status, MEMBOX_ST_OK);
+		}
+		for (unsigned int i = 0; i < DEPTH; i++)
+			EQUAL(pair_run(&q, i & 1 ? &near : &listed, NULL), MEMBOX_ST_OK);
+		if (round == 0)
+			first = said(p, "membox_record_new");
+	}
+	records = said(p, "membox_record_new");
+	CHECK(first >= 1);
+	/* a thread can still have one whose completion was seen: two workers and who rings */
+	CHECK(records <= DEPTH + 3);
+	CHECK(said(p, "membox_vec_grow") <= records);
+	EQUAL(pair_delete(&q), MEMBOX_ST_OK);
+}
+
 static const struct test_case cases[] = {
 	{"thousands of commands go round small rings, each once", round_and_round},
 	{"a descriptor with the wrong phase halts its queue before it", torn_descriptor},
@@ -458,5 +502,6 @@ static const struct test_case cases[] = {
 	{"fences order their queue", fences},
 	{"sixty-four queues with three vectors", many_queues},
 	{"small commands are complete when the doorbell's store returns", small_ones_at_once},
+	{"nothing is allocated for a command once a ring has been full", records_go_round},
 };
 CASE_MAIN(cases)
