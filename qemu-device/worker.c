@@ -129,7 +129,7 @@ static void execute(MemboxState *s, MemboxCmd *c)
 /*
  * The queue to serve next. A stopped VM's are not looked at, but what was begun
  * goes on to its end: commands that are ready, and the administration command
- * under way.
+ * under way, with the queues that it may be waiting for (ABORT, QUEUE_DELETE).
  */
 static MemboxQueue *next_queue(MemboxState *s)
 {
@@ -138,8 +138,7 @@ static MemboxQueue *next_queue(MemboxState *s)
     if (!s->paused || s->quiesce) {
         return q;
     }
-    q = s->queue[0];
-    return q && q->queued && s->admin.active ? q : NULL;
+    return s->queue[0] && s->admin.active ? q : NULL;
 }
 
 static void *worker(void *opaque)
