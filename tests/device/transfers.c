@@ -244,6 +244,10 @@ static void list_circle(void)
 	EQUAL(pair_run(&s.p->io, &s.w, NULL), MEMBOX_ST_BAD_SGL);
 	s.w.host.nseg = ~0U;
 	EQUAL(pair_run(&s.p->io, &s.w, NULL), MEMBOX_ST_BAD_SGL);
+	/* links with no data between them would never come to an end */
+	s.l.page[0] = (struct membox_sge){.addr = s.l.first, .flags = MEMBOX_SGE_LINK};
+	s.w.host.nseg = 4;
+	EQUAL(pair_run(&s.p->io, &s.w, NULL), MEMBOX_ST_BAD_SGL);
 }
 
 /* Lists of 65537 single bytes, many at once: what they cost is bounded, all are served. */
