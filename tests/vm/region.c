@@ -156,14 +156,18 @@ static void accounting(void)
 {
 	uint8_t *mem = pages(64 * PAGE);
 	uint32_t h = param("r.small", MEMBOX_I8, PAGE, 0);
-	long before = pinned(), while_there;
+	long before = pinned(), all_before = pinned_pages(), while_there, all_while_there;
 	uint32_t key = region_add(mem, 64 * PAGE, BOTH);
 
 	while_there = pinned();
+	all_while_there = pinned_pages();
 	CHECK(while_there == before + 64, "a region counts as locked memory, page by page");
 	munmap(mem, 64 * PAGE);
 	CHECK(run_key(MEMBOX_OP_WRITE, h, 0, 64, key, 5 * PAGE) == 0, "memory that was unmapped stays the region's");
 	CHECK(region_del(key) == 0 && pinned() == before, "... until it is taken away");
+	CHECK(all_while_there == all_before + 64 && pinned_pages() == all_before,
+	      "its pages are pinned as long, and no longer (%ld, %ld)", all_while_there - all_before,
+	      pinned_pages() - all_before);
 	close_param(h);
 }
 

@@ -44,4 +44,24 @@ static inline struct membox_packet move_key(uint8_t opcode, uint32_t handle, uin
 	return p;
 }
 
+/* Pages that are pinned in the machine now. */
+static inline long pinned_pages(void)
+{
+	static const char *const names[] = { "nr_foll_pin_acquired ", "nr_foll_pin_released " };
+	long value[2] = { 0, 0 };
+	char line[128];
+	FILE *file = fopen("/proc/sys/vm/stat_refresh", "w");
+
+	/* what processors have counted by themselves is brought together now */
+	need(file && fputs("1", file) >= 0 && fclose(file) == 0, "stat_refresh");
+	file = fopen("/proc/vmstat", "r");
+	need(file, "/proc/vmstat");
+	while (fgets(line, sizeof(line), file))
+		for (int i = 0; i < 2; i++)
+			if (!strncmp(line, names[i], strlen(names[i])))
+				value[i] = atol(line + strlen(names[i]));
+	fclose(file);
+	return value[0] - value[1];
+}
+
 #endif

@@ -236,26 +236,6 @@ static void cancelling(uint8_t *memory)
 	CHECK(close_param(h) == 0, "PARAM_CLOSE");
 }
 
-/* Pages that are pinned in the machine now. */
-static long pinned(void)
-{
-	static const char *const names[] = { "nr_foll_pin_acquired ", "nr_foll_pin_released " };
-	long value[2] = { 0, 0 };
-	char line[128];
-	FILE *file = fopen("/proc/sys/vm/stat_refresh", "w");
-
-	/* what processors have counted by themselves is brought together now */
-	need(file && fputs("1", file) >= 0 && fclose(file) == 0, "stat_refresh");
-	file = fopen("/proc/vmstat", "r");
-	need(file, "/proc/vmstat");
-	while (fgets(line, sizeof(line), file))
-		for (int i = 0; i < 2; i++)
-			if (!strncmp(line, names[i], strlen(names[i])))
-				value[i] = atol(line + strlen(names[i]));
-	fclose(file);
-	return value[0] - value[1];
-}
-
 /* A child that has commands in flight, with memory pinned, and ends by itself or is killed. */
 static void ending_child(bool is_killed)
 {
@@ -264,7 +244,7 @@ static void ending_child(bool is_killed)
 	char byte;
 	time_t end;
 	pid_t pid;
-	long before = pinned();
+	long before = pinned_pages();
 
 	need(pipe(ready) == 0, "pipe");
 	pid = fork();
@@ -289,10 +269,10 @@ static void ending_child(bool is_killed)
 		kill(pid, SIGKILL);
 	}
 	need(waitpid(pid, NULL, 0) == pid, "waitpid");
-	for (end = time(NULL) + SECONDS; pinned() != before && time(NULL) < end;)
+	for (end = time(NULL) + SECONDS; pinned_pages() != before && time(NULL) < end;)
 		usleep(10000);
-	CHECK(pinned() == before, "a child that %s leaves nothing pinned (%ld)", is_killed ? "is killed" : "ends",
-	      pinned() - before);
+	CHECK(pinned_pages() == before, "a child that %s leaves nothing pinned (%ld)", is_killed ? "is killed" : "ends",
+	      pinned_pages() - before);
 	close(ready[0]);
 	close(ready[1]);
 }
