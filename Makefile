@@ -3,7 +3,7 @@
 #
 # The components add to LIBS, PROGRAMS, HOST_TESTS and DEVICE_TESTS in their build.mk, and extend
 # `install` with double-colon rules. Variables: B (build directory), CC, SAN (sanitizers, with a B
-# of their own), COVERAGE=1 (likewise), WERROR=1, V=1 (show commands), TIER (for test), QUICK=1 (for bench),
+# of their own), COVERAGE=1 (likewise), WERROR=1, V=1 (show commands), TIER (for test), QUICK=1 (for bench), TIME (for soak),
 # PREFIX and DESTDIR (for install).
 
 B ?= build
@@ -46,7 +46,7 @@ DEVICE_TESTS :=
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all lib programs examples host-tests device-tests modules qemu kernels demo test bench check kunit lint vm \
+.PHONY: all lib programs examples host-tests device-tests modules qemu kernels demo test bench check soak kunit lint vm \
 	mutants coverage \
 	install install-udev clean help need-user FORCE
 
@@ -89,6 +89,8 @@ bench:
 	$(Q)scripts/bench $(if $(QUICK),--quick)
 check:
 	$(Q)scripts/run-tests host
+soak:
+	$(Q)scripts/soak $(if $(or $(TIME),$(SECONDS)),--time $(or $(TIME),$(SECONDS)))
 kunit:
 	$(Q)scripts/run-tests kunit
 lint:
@@ -114,6 +116,7 @@ help:
 	@echo 'make test         all tests; TIER=host|lint|kunit|device|vm|multi-vm|trainers for one tier'
 	@echo 'make bench        membox against its peers, in turn: build/bench.json (QUICK=1: under five minutes)'
 	@echo 'make check        the host tier: no virtual machine, under two minutes'
+	@echo 'make soak         ten minutes (TIME=<seconds>) of verified work while machines and processes die: build/soak.json'
 	@echo 'make kunit        the driver'"'"'s unit tests in a debug kernel'
 	@echo 'make lint         warnings, checkpatch, sparse, shellcheck'
 	@echo 'make coverage     the lines of engine, library and driver that tests execute: build/coverage.json'

@@ -67,6 +67,7 @@ class Fleet:
         subprocess.run([BUILD / "bin/memboxctl", "format", self.path, "--size", size, "--ports", str(ports),
                         "--params", str(params)], check=True, stdout=subprocess.DEVNULL, timeout=120)
         self.guests = []
+        self.made = 0
         try:
             for number in range(guests):
                 self.add(start=False)
@@ -83,9 +84,10 @@ class Fleet:
     def add(self, start=True, options=None, append=""):
         """A further guest on the box; append: to its kernel's command line."""
         device = f"membox,memdev=box{self.options if options is None else options}"
-        guest = Computer(f"{self.name}-{self.kernel}-{len(self.guests)}", kernel=self.kernel, memory=self.memory,
+        guest = Computer(f"{self.name}-{self.kernel}-{self.made}", kernel=self.kernel, memory=self.memory,
                          files=self.files, devices=[*box_args(self.path), "-device", device, *self.extra],
                          append=append)
+        self.made += 1
         self.guests.append(guest)
         if start:
             guest.start()

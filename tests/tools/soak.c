@@ -38,17 +38,10 @@ struct soak_operation soak_operation_of(uint64_t seed, uint64_t n)
 	return (struct soak_operation){ .kind = (enum soak_kind)(x % SOAK_KINDS), .v = 1 + (uint32_t)(x >> 20) % 7, .n = n };
 }
 
-static void say_and_exit(const char *what, unsigned int status)
-{
-	printf("wrong=%s: %#x\n", what, status);
-	fflush(stdout);
-	exit(1);
-}
-
 static void need(bool condition, const char *what)
 {
 	if (!condition)
-		say_and_exit(what, (unsigned int)errno);
+		soak_give_up(what, 0);
 }
 
 static uint64_t double_of(uint32_t v)
@@ -168,7 +161,7 @@ static uint64_t outcome_of(struct soak_box *b, uint64_t user_data)
 		unsigned int status = soak_outcomes(b, &o, told);
 
 		if (status) /* the device went away altogether: nothing can be asked any more */
-			say_and_exit("GET_OUTCOMES", status);
+			soak_give_up("GET_OUTCOMES", status);
 		for (uint32_t i = 0; i < o.count; i++) {
 			const struct membox_outcome_entry *e = &o.entry[i];
 
@@ -198,7 +191,7 @@ static void perform(struct soak_box *b, uint64_t seed, uint64_t row, const struc
 		if (!status)
 			return;
 		if (!soak_was_reset(status))
-			say_and_exit(soak_kind_name(o->kind), status);
+			soak_give_up(soak_kind_name(o->kind), status);
 		more = outcome_of(b, p.user_data);
 		soak_again(b, status);
 		printf("recovered=%llu\n", (unsigned long long)o->n);
@@ -276,7 +269,7 @@ static bool take_part(struct soak_box *b, const struct membox_group_args *g, uin
 	}
 	if (status && status != MEMBOX_ST_RANK_DEAD && status != MEMBOX_ST_BAD_EPOCH && status != MEMBOX_ST_TIMED_OUT &&
 	    status != MEMBOX_ST_ABORTED && status != MEMBOX_ST_RESET && status != MEMBOX_ST_BAD_GROUP)
-		say_and_exit("collective", status);
+		soak_give_up("collective", status);
 	for (uint64_t i = 0; !status && i < n; i++)
 		need(out[i] == (int64_t)(i * g->ranks * (g->ranks + 1) / 2 + (uint64_t)g->ranks * (seq + g->epoch)),
 		     "a sum is wrong");
@@ -286,6 +279,7 @@ static bool take_part(struct soak_box *b, const struct membox_group_args *g, uin
 static void collect(struct soak_box *b, int rank, uint32_t ranks, uint64_t row)
 {
 	struct membox_group_args g;
+	uint32_t group = 0, epoch = 0, seq = 0; /* the next one, if the epoch is still that */
 	uint64_t done = 0;
 	unsigned int status;
 
@@ -297,12 +291,16 @@ static void collect(struct soak_box *b, int rank, uint32_t ranks, uint64_t row)
 			continue;
 		}
 		if (status && status != MEMBOX_ST_BAD_RANK) /* its predecessor sits there still */
-			say_and_exit("GROUP_JOIN", status);
+			soak_give_up("GROUP_JOIN", status);
 		if (status || g.joined < ranks) {
 			soak_rest(b);
 			continue;
 		}
-		for (uint32_t seq = 0; take_part(b, &g, seq) && !noted(b, SOAK_STOP); seq++)
+		if (g.group != group || g.epoch != epoch)
+			seq = 0;
+		group = g.group;
+		epoch = g.epoch;
+		while (take_part(b, &g, seq++) && !noted(b, SOAK_STOP))
 			note(b, row * SOAK_ROW + SOAK_ACKED, ++done);
 	}
 }

@@ -68,6 +68,8 @@ bool soak_was_reset(unsigned int status);
 void soak_again(struct soak_box *b, unsigned int status);
 /* Outcomes from number `from` on; waits until the device is back. */
 unsigned int soak_outcomes(struct soak_box *b, struct membox_outcomes *o, uint32_t from);
+/* Ends the program. */
+void soak_give_up(const char *what, unsigned int status);
 /* A little time, in which the box goes on. */
 void soak_rest(struct soak_box *b);
 

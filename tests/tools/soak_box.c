@@ -16,8 +16,14 @@
 #define PATIENCE_MS 120000
 #define NAP_US 10000
 
-static void give_up(const char *what, unsigned int status)
+/* What cannot go on; a device that is gone is nothing wrong, and told by exit status 3. */
+void soak_give_up(const char *what, unsigned int status)
 {
+	if (status == MEMBOX_ST_GONE || status == (ERRNO | ENODEV)) {
+		printf("gone=%s\n", what);
+		fflush(stdout);
+		exit(3);
+	}
 	printf("wrong=%s: %#x\n", what, status);
 	fflush(stdout);
 	exit(1);
@@ -107,7 +113,7 @@ unsigned int soak_run(struct soak_box *b, const struct membox_packet *packet, vo
 	if (ret)
 		return (unsigned int)ret;
 	if (s.reaped != 1)
-		give_up("no completion", s.submitted);
+		soak_give_up("no completion", s.submitted);
 	return c->status;
 }
 
@@ -149,7 +155,7 @@ static uint32_t param(struct soak_box *b, const char *name, uint32_t type, uint6
 	if (soak_was_reset(status))
 		return 0;
 	if (status)
-		give_up(name, status);
+		soak_give_up(name, status);
 	return a.handle;
 }
 
@@ -175,13 +181,13 @@ static void open_node(struct soak_box *b)
 			usleep(NAP_US);
 	}
 	if (b->fd < 0)
-		give_up(b->path, (unsigned int)errno);
+		soak_give_up(b->path, (unsigned int)errno);
 }
 
 void soak_again(struct soak_box *b, unsigned int status)
 {
 	if (!soak_was_reset(status))
-		give_up("a command", status);
+		soak_give_up("a command", status);
 	do {
 		close(b->fd);
 		b->fd = -1;
@@ -202,11 +208,11 @@ static void open_file(struct soak_box *b, bool make)
 
 	if (mbe_attach(b->path, &opts, &b->e, text)) {
 		fprintf(stderr, "soak: %s\n", text);
-		give_up("attach", 0);
+		soak_give_up("attach", 0);
 	}
 	b->q.ready = ready;
 	if (mbe_admin(b->e, 0, MEMBOX_ADM_CTX_CREATE, &ctx, sizeof(ctx)) || mbe_queue_init(&b->q, b->e))
-		give_up("context", 0);
+		soak_give_up("context", 0);
 	open_params(b, make);
 }
 
@@ -230,7 +236,7 @@ void soak_open(struct soak_box *b, const char *name, bool make)
 
 		p.word.value = 1;
 		if (soak_run(b, &p, NULL, NULL, &c))
-			give_up("FILL", c.status);
+			soak_give_up("FILL", c.status);
 	}
 }
 
