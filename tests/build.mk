@@ -15,14 +15,15 @@ $(host_programs): $(B)/tests/%: $(B)/obj/tests/host/%.o $(B)/lib/libmembox.a $(B
 guest_tools := $(B)/guest/mbtool $(B)/guest/edudma $(B)/guest/badpackets $(B)/guest/counts $(B)/guest/soak
 PROGRAMS += $(if $(SAN),,$(guest_tools))
 
-$(B)/guest/badpackets: $(patsubst %,$(B)/obj/tests/tools/badpackets_%.o,scene faults node)
+$(B)/guest/badpackets: $(patsubst %,$(B)/obj/tests/tools/badpackets_%.o,scene faults node uring)
+$(B)/guest/badpackets: LIBS_tool := -luring
 
 $(B)/guest/soak: $(patsubst %,$(B)/obj/tests/tools/soak_%.o,box check)
 
 $(guest_tools): $(B)/guest/%: $(B)/obj/tests/tools/%.o $(B)/lib/libmembox.a $(B)/lib/libmembox_engine.a
 	$(Q)mkdir -p $(@D)
 	$(say) LD $@
-	$(Q)$(CC) $(ALL_LDFLAGS) -static -o $@ $(filter %.o,$^) $(filter %.a,$^) -lm -lpthread
+	$(Q)$(CC) $(ALL_LDFLAGS) -static -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_tool) -lm -lpthread
 
 # The driver's interface by system calls alone needs no library.
 driver_tools := $(B)/guest/packet $(B)/guest/ending $(B)/guest/region $(B)/guest/userq $(B)/guest/uring

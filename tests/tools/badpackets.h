@@ -128,4 +128,9 @@ void bad_apply(const struct bad *bad, struct membox_packet *p);
 /* What only the driver's node can be asked for: the bytes of write(), ioctl(), mmap(). */
 void node_tests(const char *node);
 
+/* ---- io_uring: badpackets_uring.c ---- */
+
+/* Bad packets and bad commands by io_uring; good: a packet that ends well, and changes nothing. */
+void uring_tests(int fd, const struct membox_packet *good);
+
 #endif /* BADPACKETS_H */

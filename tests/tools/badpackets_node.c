@@ -563,6 +563,15 @@ static void mappings(int other, uint32_t mappable)
 
 /* ---- all ---- */
 
+static void by_uring(void)
+{
+	int64_t got = 0;
+	struct membox_packet good = word_packet(MEMBOX_OP_READ, 3, &got);
+
+	uring_tests(fd, &good);
+	result(got == probe_value(3), "good packets by io_uring were executed between the bad ones");
+}
+
 static void write_words(void)
 {
 	int64_t value;
@@ -603,6 +612,7 @@ void node_tests(const char *node)
 	eventfd_fields();
 	window_fields(mappable, rdonly);
 	mappings(other, mappable);
+	by_uring();
 	checkpoint("after");
 	close(other);
 	close(fd);

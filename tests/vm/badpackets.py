@@ -54,7 +54,7 @@ def main():
         through(t, fleet, guest, "kernel", FEWER)
         # windows are references of their own: a closed one leaves its number behind, as a handle does
         watch = badpackets.Watch(PROGRAM, fleet.path, ["HANDLES"])
-        status, output = badpackets.in_guest(watch, guest, "badpackets node /dev/membox0")
+        status, output = badpackets.in_guest(watch, guest, f"BADPACKETS_EVERY={EVERY} badpackets node /dev/membox0")
         t.forward(output, "node: ")
         t.check(status == 0, "node: the program ends well", f"exit status {status}\n{guest.console_tail()}")
         watch.check(t, "node: bad calls changed nothing in the box but counters and references")
