@@ -18,6 +18,7 @@
 #define MANY 5000
 #define BIG (1U << 20)
 #define SECONDS 60
+#define PINNED 8 /* pages of a command that waits */
 
 static struct io_uring ring;
 
@@ -239,7 +240,7 @@ static void cancelling(uint8_t *memory)
 /* A child that has commands in flight, with memory pinned, and ends by itself or is killed. */
 static void ending_child(bool is_killed)
 {
-	static uint8_t memory[8 * 4096];
+	static uint8_t memory[PINNED * 4096];
 	int ready[2];
 	char byte;
 	time_t end;
@@ -251,21 +252,24 @@ static void ending_child(bool is_killed)
 	if (!pid) {
 		fd = open_node(O_RDWR);
 		open_ring(0);
-		uint32_t h = param("u.child", MEMBOX_I8, sizeof(memory), 0);
-		struct membox_packet waits = park(h, 5), behind = move(MEMBOX_OP_READ, h, MEMBOX_I8, 0, sizeof(memory), memory);
+		uint32_t h = param("u.child", MEMBOX_I64, sizeof(memory) / 8, 0);
+		struct membox_packet waits = park(h, 5), behind = move(MEMBOX_OP_READ, h, MEMBOX_I64, 0, sizeof(memory) / 8, memory);
 
-		waits.dst_type = MEMBOX_I64;
 		behind.flags = MEMBOX_F_FENCE;
 		put(&waits, NULL, 1);
 		put(&behind, NULL, 2);
 		need(io_uring_submit(&ring) == 2 && write(ready[1], "", 1) == 1, "child");
+		while (!is_killed && pinned() - before < PINNED)
+			usleep(10000);
 		if (is_killed)
 			pause();
 		_exit(0);
 	}
 	need(pid > 0 && read(ready[0], &byte, 1) == 1, "child");
 	if (is_killed) {
-		usleep(100000);
+		for (end = time(NULL) + SECONDS; pinned() - before < PINNED && time(NULL) < end;)
+			usleep(10000);
+		CHECK(pinned() - before >= PINNED, "a child's memory is pinned while its commands wait (%ld)", pinned() - before);
 		kill(pid, SIGKILL);
 	}
 	need(waitpid(pid, NULL, 0) == pid, "waitpid");
