@@ -259,7 +259,7 @@ static void ending_child(bool is_killed)
 		put(&waits, NULL, 1);
 		put(&behind, NULL, 2);
 		need(io_uring_submit(&ring) == 2 && write(ready[1], "", 1) == 1, "child");
-		while (!is_killed && pinned() - before < PINNED)
+		while (!is_killed && pinned_pages() - before < PINNED)
 			usleep(10000);
 		if (is_killed)
 			pause();
@@ -267,9 +267,9 @@ static void ending_child(bool is_killed)
 	}
 	need(pid > 0 && read(ready[0], &byte, 1) == 1, "child");
 	if (is_killed) {
-		for (end = time(NULL) + SECONDS; pinned() - before < PINNED && time(NULL) < end;)
+		for (end = time(NULL) + SECONDS; pinned_pages() - before < PINNED && time(NULL) < end;)
 			usleep(10000);
-		CHECK(pinned() - before >= PINNED, "a child's memory is pinned while its commands wait (%ld)", pinned() - before);
+		CHECK(pinned_pages() - before >= PINNED, "a child's memory is pinned while its commands wait (%ld)", pinned_pages() - before);
 		kill(pid, SIGKILL);
 	}
 	need(waitpid(pid, NULL, 0) == pid, "waitpid");
