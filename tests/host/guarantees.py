@@ -16,7 +16,9 @@ def sources(tier, program):
     """The text of a test program, and of what it is made with."""
     folder = CHECKOUT / "tests" / tier
     names = [path for path in folder.glob(f"{program}*") if path.suffix in (".c", ".py")]
-    return "\n".join(path.read_text() for path in [*names, *(CHECKOUT / "tests/common").glob("*.py")])
+    if program == "models":
+        names += (CHECKOUT / "models").glob("*.pml")
+    return "\n".join(f"{path.stem}\n{path.read_text()}" for path in [*names, *(CHECKOUT / "tests/common").glob("*.py")])
 
 
 def is_there(tier, program, test):
