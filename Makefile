@@ -47,10 +47,10 @@ DEVICE_TESTS :=
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .PHONY: all lib programs examples host-tests device-tests modules qemu kernels demo test bench check soak kunit lint vm \
-	mutants coverage \
+	mutants coverage fuzz \
 	install install-udev clean help need-user FORCE
 
--include engine/build.mk userlib/build.mk examples/build.mk tests/build.mk tests/device/build.mk bench/build.mk
+-include engine/build.mk userlib/build.mk examples/build.mk tests/build.mk tests/device/build.mk bench/build.mk fuzz/build.mk
 
 all: lib programs
 lib: $(LIBS)
@@ -95,6 +95,8 @@ kunit:
 	$(Q)scripts/run-tests kunit
 lint:
 	$(Q)scripts/run-tests lint
+fuzz:
+	$(Q)scripts/fuzz $(if $(TIME),--time $(TIME)) $(ONLY)
 mutants:
 	$(Q)scripts/mutants
 coverage:
@@ -120,6 +122,7 @@ help:
 	@echo 'make kunit        the driver'"'"'s unit tests in a debug kernel'
 	@echo 'make lint         warnings, checkpatch, sparse, shellcheck'
 	@echo 'make coverage     the lines of engine, library and driver that tests execute: build/coverage.json'
+	@echo 'make fuzz         libFuzzer on packets and damaged boxes (TIME=seconds for each, ONLY=packet|box)'
 	@echo 'make mutants      breaks the project on purpose and sees whether tests notice: build/mutants.json'
 	@echo 'make modules      membox.ko for the kernels 6.12, 6.1 and debug, in build/modules'
 	@echo 'make lib          libmembox only'
