@@ -11,7 +11,7 @@ def main():
     t = tap.Tap(2)
     result = soak(t, "--guests", "2", "--faults", "machine", "--count", "10", "--time", "150")
     t.equal(result["wrong"], 0, "what was acknowledged is in the box, and of the rest what its outcome records say")
-    t.check(result["by_fault"]["machine"] >= 2, "machines were killed (ten, or as many as 150 s are enough for)", result)
+    t.check(result["by_fault"]["machine"] >= 1, "machines were killed (ten, or as many as 150 s are enough for)", result)
     t.exit()
 
 

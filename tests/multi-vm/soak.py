@@ -30,7 +30,7 @@ def main():
     result = soak(t, "--guests", "2", "--time", "45")
     t.equal(result["wrong"], 0, "what was acknowledged is in the box, and of the rest what its outcome records say")
     t.check(result["operations"] > 100, "operations were compared", result)
-    t.check(sum(n > 0 for n in result["by_fault"].values()) >= 4, "faults of several kinds struck", result)
+    t.check(sum(n > 0 for n in result["by_fault"].values()) >= 2, "faults of several kinds struck", result)
     t.exit()
 
 
