@@ -117,7 +117,7 @@ help:
 	@echo 'make demo         three virtual machines train one model through one shared box'
 	@echo 'make test         all tests; TIER=host|lint|kunit|device|vm|multi-vm|trainers for one tier'
 	@echo 'make bench        membox against its peers, in turn: build/bench.json (QUICK=1: under five minutes)'
-	@echo 'make check        the host tier: no virtual machine, under two minutes'
+	@echo 'make check        the host tier: no virtual machine'
 	@echo 'make soak         ten minutes (TIME=<seconds>) of verified work while machines and processes die: build/soak.json'
 	@echo 'make kunit        the driver'"'"'s unit tests in a debug kernel'
 	@echo 'make lint         warnings, checkpatch, sparse, shellcheck'

@@ -143,7 +143,7 @@ int membox_mmap(struct file *file, struct vm_area_struct *vma)
 	return 0;
 }
 
-/* Checks the device's answer and makes a window of it; NULL: not credible. */
+/* Is where the device says that it shows the window inside of its aperture? */
 static bool is_inside(const struct membox_dev *mdev, const struct membox_window_args *args)
 {
 	return args->length && PAGE_ALIGNED(args->offset) && PAGE_ALIGNED(args->length) &&
