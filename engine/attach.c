@@ -6,8 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -19,18 +17,6 @@
 #define OFFERED (MEMBOX_CAP_ACC | MEMBOX_CAP_VECTOR | MEMBOX_CAP_ATOMIC | MEMBOX_CAP_WAIT | \
 		 MEMBOX_CAP_WINDOWS | MEMBOX_CAP_COLLECTIVES)
 #define BYTE_TRIES 3000 /* milliseconds that a short lock of somebody else is waited for */
-
-static int fail(char text[MBE_ERR_TEXT], int err, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-static int fail(char text[MBE_ERR_TEXT], int err, const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(text, MBE_ERR_TEXT, format, ap);
-	va_end(ap);
-	return err;
-}
 
 int mbe_byte_wait(int fd, uint64_t byte, bool shared)
 {
@@ -53,16 +39,16 @@ static int open_file(struct mbe *e, const char *path, struct stat *st, char text
 
 	e->fd = open(path, O_RDWR | O_CLOEXEC);
 	if (e->fd < 0)
-		return fail(text, -errno, "cannot open %s: %s", path, strerror(errno));
+		return mbe_fail(text, -errno, "cannot open %s: %s", path, strerror(errno));
 	if (fstat(e->fd, st))
-		return fail(text, -errno, "%s: %s", path, strerror(errno));
+		return mbe_fail(text, -errno, "%s: %s", path, strerror(errno));
 	if (!S_ISREG(st->st_mode))
-		return fail(text, -EINVAL, "%s is no regular file", path);
+		return mbe_fail(text, -EINVAL, "%s is no regular file", path);
 	e->lock_fd = open(path, O_RDWR | O_CLOEXEC);
 	if (e->lock_fd < 0 || fstat(e->lock_fd, &second))
-		return fail(text, -errno, "cannot open %s again: %s", path, strerror(errno));
+		return mbe_fail(text, -errno, "cannot open %s again: %s", path, strerror(errno));
 	if (second.st_dev != st->st_dev || second.st_ino != st->st_ino)
-		return fail(text, -EAGAIN, "%s was replaced while it was opened", path);
+		return mbe_fail(text, -EAGAIN, "%s was replaced while it was opened", path);
 	return 0;
 }
 
@@ -74,16 +60,16 @@ static int read_super(struct mbe *e, const char *path, const struct stat *st, ch
 
 	why = mbe_super_read(e->fd, (uint64_t)st->st_size, &s, &backup);
 	if (why && backup)
-		return fail(text, -EUCLEAN,
-			    "%s: %s; its backup is good: copy the file's last page over its first", path, why);
+		return mbe_fail(text, -EUCLEAN,
+				"%s: %s; its backup is good: copy the file's last page over its first", path, why);
 	if (why)
-		return fail(text, -EUCLEAN, "%s: %s", path, why);
+		return mbe_fail(text, -EUCLEAN, "%s: %s", path, why);
 	if ((uint64_t)st->st_blocks * 512 < s.bytes)
-		return fail(text, -EUCLEAN,
-			    "%s has holes (%llu of %llu MiB are there): a full file system would kill who "
-			    "stores into one; format it here, or copy it with --sparse=never",
-			    path, (unsigned long long)st->st_blocks / 2048,
-			    (unsigned long long)(s.bytes >> 20));
+		return mbe_fail(text, -EUCLEAN,
+				"%s has holes (%llu of %llu MiB are there): a full file system would kill who "
+				"stores into one; format it here, or copy it with --sparse=never",
+				path, (unsigned long long)st->st_blocks / 2048,
+				(unsigned long long)(s.bytes >> 20));
 	e->rdonly = e->opts.rdonly || (s.ro_compat & ~MEMBOX_FMT_RO_COMPAT);
 	memcpy(e->uuid, s.uuid, sizeof(e->uuid));
 	mbe_geometry_set(&e->geo, &s);
@@ -97,11 +83,11 @@ static int map_file(struct mbe *e, const char *path, char text[MBE_ERR_TEXT])
 	void *map = mmap(NULL, e->geo.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, e->fd, 0);
 
 	if (map == MAP_FAILED)
-		return fail(text, -errno, "cannot map %s: %s", path, strerror(errno));
+		return mbe_fail(text, -errno, "cannot map %s: %s", path, strerror(errno));
 	e->map = map;
 	/* a child's copy of the mapping would keep the file in use, and is not its own */
 	if (madvise(map, e->geo.bytes, MADV_DONTFORK))
-		return fail(text, -errno, "cannot keep %s from children: %s", path, strerror(errno));
+		return mbe_fail(text, -errno, "cannot keep %s from children: %s", path, strerror(errno));
 	return 0;
 }
 
@@ -116,14 +102,14 @@ static int make_local(struct mbe *e, char text[MBE_ERR_TEXT])
 	e->subs = calloc(e->geo.handles, sizeof(*e->subs));
 	e->waiting = calloc(e->geo.waiters, sizeof(*e->waiting));
 	if (!e->refs || !e->ref_gen || !e->zeroing || !e->watches || !e->subs || !e->waiting)
-		return fail(text, -ENOMEM, "out of memory");
+		return mbe_fail(text, -ENOMEM, "out of memory");
 	memset(e->refs, 0, sizeof(*e->refs) * e->geo.handles);
 	if (e->opts.have_principal) {
 		memcpy(e->principal, e->opts.principal, sizeof(e->principal));
 		return 0;
 	}
 	err = mbe_random(e->principal, sizeof(e->principal));
-	return err ? fail(text, err, "no random numbers: %s", strerror(-err)) : 0;
+	return err ? mbe_fail(text, err, "no random numbers: %s", strerror(-err)) : 0;
 }
 
 /* Is the port kept for an owner who is on the way? */
@@ -153,8 +139,8 @@ static int try_port(struct mbe *e, uint32_t port)
 static int choose_suspended(struct mbe *e, const char *path, char text[MBE_ERR_TEXT])
 {
 	if (e->opts.port < 0 || (uint32_t)e->opts.port >= e->geo.ports)
-		return fail(text, -EINVAL, "%s: which of its %u ports is to be resumed must be said", path,
-			    e->geo.ports);
+		return mbe_fail(text, -EINVAL, "%s: which of its %u ports is to be resumed must be said", path,
+				e->geo.ports);
 	e->port = (uint32_t)e->opts.port;
 	e->away = true;
 	e->looking = true;
@@ -170,20 +156,20 @@ static int choose_port(struct mbe *e, const char *path, char text[MBE_ERR_TEXT])
 		return choose_suspended(e, path, text);
 	if (e->opts.port != MBE_PORT_AUTO) {
 		if (e->opts.port < 0 || (uint32_t)e->opts.port >= e->geo.ports)
-			return fail(text, -EINVAL, "%s has ports 0 to %u, not %d", path, e->geo.ports - 1,
-				    e->opts.port);
+			return mbe_fail(text, -EINVAL, "%s has ports 0 to %u, not %d", path, e->geo.ports - 1,
+					e->opts.port);
 		err = try_port(e, (uint32_t)e->opts.port);
 		if (err == -EAGAIN && is_suspended(e, e->opts.port))
-			return fail(text, -EBUSY,
-				    "port %d of %s is suspended: its owner migrates (`memboxctl evict` ends it)",
-				    e->opts.port, path);
-		return err == -EAGAIN ? fail(text, -EBUSY, "port %d of %s is taken", e->opts.port, path) : err;
+			return mbe_fail(text, -EBUSY,
+					"port %d of %s is suspended: its owner migrates (`memboxctl evict` ends it)",
+					e->opts.port, path);
+		return err == -EAGAIN ? mbe_fail(text, -EBUSY, "port %d of %s is taken", e->opts.port, path) : err;
 	}
 	for (i = 0; i < e->geo.ports && err == -EAGAIN; i++)
 		err = try_port(e, i);
 	if (err == -EAGAIN)
-		return fail(text, -EBUSY, "all %u ports of %s are taken: end a process, or format with more",
-			    e->geo.ports, path);
+		return mbe_fail(text, -EBUSY, "all %u ports of %s are taken: end a process, or format with more",
+				e->geo.ports, path);
 	return err;
 }
 
@@ -217,15 +203,15 @@ static int take_port(struct mbe *e, char text[MBE_ERR_TEXT])
 		return 0;
 	err = mbe_byte_wait(e->lock_fd, byte + 1, false);
 	if (err)
-		return fail(text, err == -EAGAIN ? -EBUSY : err, "port %u is being recovered by somebody else",
-			    e->port);
+		return mbe_fail(text, err == -EAGAIN ? -EBUSY : err, "port %u is being recovered by somebody else",
+				e->port);
 	status = mbe_port_take(e);
 	mbe_byte_unlock(e->lock_fd, byte + 1);
 	if (!status)
 		status = open_kernel_context(e);
 	if (status)
-		return fail(text, -membox_status_errno(status), "cannot recover port %u: status %u", e->port,
-			    status);
+		return mbe_fail(text, -membox_status_errno(status), "cannot recover port %u: status %u", e->port,
+				status);
 	return 0;
 }
 
@@ -256,9 +242,9 @@ static int open_box(struct mbe *e, const char *path, char text[MBE_ERR_TEXT])
 		return err;
 	err = mbe_byte_wait(e->lock_fd, MBE_BYTE_FORMAT, true);
 	if (err)
-		return fail(text, err == -EAGAIN ? -EBUSY : err, "%s is being formatted", path);
+		return mbe_fail(text, err == -EAGAIN ? -EBUSY : err, "%s is being formatted", path);
 	if (fstat(e->fd, &st)) /* formatting may have changed it */
-		return fail(text, -errno, "%s: %s", path, strerror(errno));
+		return mbe_fail(text, -errno, "%s: %s", path, strerror(errno));
 	err = read_super(e, path, &st, text);
 	if (!err)
 		err = map_file(e, path, text);
@@ -290,7 +276,7 @@ int mbe_attach(const char *path, const struct mbe_attach_opts *opts, struct mbe 
 	text[0] = '\0';
 	*out = NULL;
 	if (!e)
-		return fail(text, -ENOMEM, "out of memory");
+		return mbe_fail(text, -ENOMEM, "out of memory");
 	e->opts = *opts;
 	e->caps = OFFERED & ~opts->caps_off;
 	e->fd = -1;
@@ -302,7 +288,7 @@ int mbe_attach(const char *path, const struct mbe_attach_opts *opts, struct mbe 
 	err = mbe_fork_register(e);
 	if (err) {
 		drop_local(e);
-		return fail(text, err, "cannot watch for forks: %s", strerror(-err));
+		return mbe_fail(text, err, "cannot watch for forks: %s", strerror(-err));
 	}
 	err = open_box(e, path, text);
 	if (!err)
@@ -312,7 +298,7 @@ int mbe_attach(const char *path, const struct mbe_attach_opts *opts, struct mbe 
 			mbe_poll_ports(e, 0);
 		err = mbe_exec_init(e);
 		if (err)
-			fail(text, err, "cannot start the engine: %s", strerror(-err));
+			mbe_fail(text, err, "cannot start the engine: %s", strerror(-err));
 	}
 	if (err) {
 		/* closing the lock leaves the port to be recovered by the next who looks */

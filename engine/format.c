@@ -10,8 +10,6 @@
 #endif
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -29,18 +27,6 @@
 #define COLL_PER_PORT (640ULL << 10) /* two ranks with whole pieces take 1.1 MiB */
 #define MAX_STRIPES 4096
 #define MIN_DATA (64 * 1024)
-
-static int fail(char text[MBE_ERR_TEXT], int err, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-static int fail(char text[MBE_ERR_TEXT], int err, const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(text, MBE_ERR_TEXT, format, ap);
-	va_end(ap);
-	return err;
-}
 
 static uint64_t page_up(uint64_t x)
 {
@@ -131,22 +117,22 @@ static int make_super(struct membox_fmt_super *s, const struct mbe_format_opts *
 	s->params = o->params ? o->params : DEFAULT_PARAMS;
 	s->groups = o->groups ? o->groups : DEFAULT_GROUPS;
 	if (s->ports > MEMBOX_MAX_PORTS || s->params > MBE_MAX_PARAMS || s->groups > MBE_MAX_GROUPS)
-		return fail(text, -EINVAL, "a box has at most %u ports, %u parameters and %u groups",
-			    MEMBOX_MAX_PORTS, MBE_MAX_PARAMS, MBE_MAX_GROUPS);
+		return mbe_fail(text, -EINVAL, "a box has at most %u ports, %u parameters and %u groups",
+				MEMBOX_MAX_PORTS, MBE_MAX_PARAMS, MBE_MAX_GROUPS);
 	s->stripe_bytes = MEMBOX_FMT_STRIPE;
 	s->stripes = s->bytes / MEMBOX_FMT_STRIPE < MAX_STRIPES ?
 			     power_of_two(s->bytes / MEMBOX_FMT_STRIPE) : MAX_STRIPES;
 	s->hash_slots = power_of_two(2ULL * s->params);
 	if (s->bytes < 2 * MEMBOX_FMT_PAGE || !lay_out(s))
-		return fail(text, -EINVAL,
-			    "%llu bytes are too few for a box of %u ports and %u parameters: "
-			    "make it larger, or ask for fewer ports or parameters",
-			    (unsigned long long)bytes, s->ports, s->params);
+		return mbe_fail(text, -EINVAL,
+				"%llu bytes are too few for a box of %u ports and %u parameters: "
+				"make it larger, or ask for fewer ports or parameters",
+				(unsigned long long)bytes, s->ports, s->params);
 	err = mbe_random(s->uuid, sizeof(s->uuid));
 	if (!err)
 		err = mbe_random(s->hash_seed, sizeof(s->hash_seed));
 	if (err)
-		return fail(text, err, "no random numbers: %s", strerror(-err));
+		return mbe_fail(text, err, "no random numbers: %s", strerror(-err));
 	s->uuid[6] = (uint8_t)((s->uuid[6] & 0x0f) | 0x40); /* a random UUID: version 4, ... */
 	s->uuid[8] = (uint8_t)((s->uuid[8] & 0x3f) | 0x80); /* ... variant of RFC 9562 */
 	s->crc = mbe_super_crc(s);
@@ -170,17 +156,17 @@ static int check_old(int fd, uint64_t bytes, const struct mbe_format_opts *o, co
 	why = mbe_super_read(fd, bytes, &s, &backup);
 	if (why && !backup) {
 		if (!o->force && memcmp(&s, zeroes, sizeof(zeroes)))
-			return fail(text, -EEXIST,
-				    "%s holds something that is no box: remove it, or use force", path);
+			return mbe_fail(text, -EEXIST,
+					"%s holds something that is no box: remove it, or use force", path);
 		return 0;
 	}
 	mbe_geometry_set(&g, &s);
 	for (i = 0; i < g.ports; i++)
 		if (mbe_byte_held(fd, mbe_port_byte(&g, i)))
-			return fail(text, -EBUSY,
-				    "%s is a box in use: port %u is attached; end its owner first", path, i);
+			return mbe_fail(text, -EBUSY,
+					"%s is a box in use: port %u is attached; end its owner first", path, i);
 	if (!o->force)
-		return fail(text, -EEXIST, "%s is a box already: use force to make a new one of it", path);
+		return mbe_fail(text, -EEXIST, "%s is a box already: use force to make a new one of it", path);
 	return 0;
 }
 
@@ -189,10 +175,10 @@ static int no_space(int fd, const char *path, uint64_t bytes, char text[MBE_ERR_
 	struct statvfs v;
 	uint64_t left = fstatvfs(fd, &v) ? 0 : (uint64_t)v.f_bavail * v.f_frsize;
 
-	return fail(text, -ENOSPC,
-		    "no space for %s: the box needs %llu MiB, its file system has %llu MiB free. "
-		    "Make the box smaller or free space (a tmpfs grows with mount -o remount,size=...)",
-		    path, (unsigned long long)(bytes >> 20), (unsigned long long)(left >> 20));
+	return mbe_fail(text, -ENOSPC,
+			"no space for %s: the box needs %llu MiB, its file system has %llu MiB free. "
+			"Make the box smaller or free space (a tmpfs grows with mount -o remount,size=...)",
+			path, (unsigned long long)(bytes >> 20), (unsigned long long)(left >> 20));
 }
 
 static int write_zeroes(int fd, uint64_t bytes)
@@ -250,18 +236,18 @@ static int format_fd(int fd, const char *path, const struct mbe_format_opts *o, 
 	int err;
 
 	if (fstat(fd, &st))
-		return fail(text, -errno, "%s: %s", path, strerror(errno));
+		return mbe_fail(text, -errno, "%s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
-		return fail(text, -EINVAL, "%s is no regular file", path);
+		return mbe_fail(text, -EINVAL, "%s is no regular file", path);
 	err = mbe_byte_lock(fd, MBE_BYTE_FORMAT, false);
 	if (err)
-		return fail(text, err == -EAGAIN ? -EBUSY : err, "%s is being formatted or attached to", path);
+		return mbe_fail(text, err == -EAGAIN ? -EBUSY : err, "%s is being formatted or attached to", path);
 	err = check_old(fd, (uint64_t)st.st_size, o, path, text);
 	if (err)
 		return err;
 	bytes = o->bytes ? o->bytes : (uint64_t)st.st_size;
 	if (!bytes || bytes > INT64_MAX)
-		return fail(text, -EINVAL, "%s: say how large the box is to be", path);
+		return mbe_fail(text, -EINVAL, "%s: say how large the box is to be", path);
 	err = make_super(&s, o, bytes, text);
 	if (err)
 		return err;
@@ -273,7 +259,7 @@ static int format_fd(int fd, const char *path, const struct mbe_format_opts *o, 
 	if (!err)
 		err = write_super(fd, &s, 0);
 	if (err)
-		return fail(text, err, "cannot write %s: %s", path, strerror(-err));
+		return mbe_fail(text, err, "cannot write %s: %s", path, strerror(-err));
 	return 0;
 }
 
@@ -289,7 +275,7 @@ int mbe_format(const char *path, const struct mbe_format_opts *opts, char text[M
 		fd = open(path, O_RDWR | O_CLOEXEC);
 	}
 	if (fd < 0)
-		return fail(text, -errno, "cannot open %s: %s", path, strerror(errno));
+		return mbe_fail(text, -errno, "cannot open %s: %s", path, strerror(errno));
 	err = format_fd(fd, path, opts, text);
 	if (err && fresh)
 		unlink(path);

@@ -163,6 +163,10 @@ struct mbe {
 
 /* ---- areas, geometry: super.c ---- */
 
+/* Says in text what went wrong, for who opens or makes a box. Returns err. */
+int mbe_fail(char text[MBE_ERR_TEXT], int err, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
 /* The first entry of a port in an area that has entries for each port. */
 void *mbe_area_of(const struct mbe *e, enum membox_fmt_area_id id, uint32_t port);
 

@@ -5,6 +5,8 @@
  * on a private copy. Takes no lock.
  */
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,6 +36,16 @@ static const struct {
 	[MEMBOX_AREA_DATA] = {1, false},
 };
 #define NR_KNOWN (sizeof(layout) / sizeof(layout[0]))
+
+int mbe_fail(char text[MBE_ERR_TEXT], int err, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, MBE_ERR_TEXT, format, ap);
+	va_end(ap);
+	return err;
+}
 
 uint32_t mbe_super_crc(const struct membox_fmt_super *s)
 {

@@ -12,26 +12,12 @@
  * that lock words and seats that name the port stay true.
  */
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "exec.h"
 #include "tables.h"
 
 #define WORD_STATE 0xffULL
-
-static int fail(char text[MBE_ERR_TEXT], int err, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-static int fail(char text[MBE_ERR_TEXT], int err, const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(text, MBE_ERR_TEXT, format, ap);
-	va_end(ap);
-	return err;
-}
 
 bool mbe_away(const struct mbe *e)
 {
@@ -149,14 +135,14 @@ static int check_suspended(struct mbe *e, const uint8_t uuid[16], char text[MBE_
 
 	if ((uint32_t)word != MEMBOX_PORT_SUSPENDED ||
 	    memcmp(e->self->suspended, uuid, sizeof(e->self->suspended)))
-		return fail(text, -ENOENT,
-			    "port %u does not wait for this owner: it was evicted, or somebody else has it",
-			    e->port);
+		return mbe_fail(text, -ENOENT,
+				"port %u does not wait for this owner: it was evicted, or somebody else has it",
+				e->port);
 	if (MBE_LOAD(&e->state->stopped))
-		return fail(text, -EUCLEAN, "the box is stopped: corrupt metadata was met");
+		return mbe_fail(text, -EUCLEAN, "the box is stopped: corrupt metadata was met");
 	if (rdonly != e->rdonly)
-		return fail(text, -EINVAL, "port %u was suspended as rights=%s and cannot go on as rights=%s",
-			    e->port, rdonly ? "ro" : "rw", e->rdonly ? "ro" : "rw");
+		return mbe_fail(text, -EINVAL, "port %u was suspended as rights=%s and cannot go on as rights=%s",
+				e->port, rdonly ? "ro" : "rw", e->rdonly ? "ro" : "rw");
 	return 0;
 }
 
@@ -178,8 +164,8 @@ static int take_back(struct mbe *e, char text[MBE_ERR_TEXT])
 		status = read_back(e);
 		mbe_table_unlock(e);
 	}
-	return status ? fail(text, -membox_status_errno(status), "cannot resume port %u: status %u", e->port,
-			     status) : 0;
+	return status ? mbe_fail(text, -membox_status_errno(status), "cannot resume port %u: status %u", e->port,
+				 status) : 0;
 }
 
 int mbe_resume(struct mbe *e, const uint8_t uuid[16], char text[MBE_ERR_TEXT])
@@ -188,14 +174,14 @@ int mbe_resume(struct mbe *e, const uint8_t uuid[16], char text[MBE_ERR_TEXT])
 	int err;
 
 	if (!e->away)
-		return fail(text, -EINVAL, "port %u is not suspended", e->port);
+		return mbe_fail(text, -EINVAL, "port %u is not suspended", e->port);
 	err = mbe_byte_wait(e->lock_fd, byte, false);
 	if (err)
-		return fail(text, err == -EAGAIN ? -EBUSY : err, "port %u is somebody else's", e->port);
+		return mbe_fail(text, err == -EAGAIN ? -EBUSY : err, "port %u is somebody else's", e->port);
 	err = mbe_byte_wait(e->lock_fd, byte + 1, false);
 	if (err) {
 		mbe_byte_unlock(e->lock_fd, byte);
-		return fail(text, err == -EAGAIN ? -EBUSY : err, "port %u is being recovered", e->port);
+		return mbe_fail(text, err == -EAGAIN ? -EBUSY : err, "port %u is being recovered", e->port);
 	}
 	err = check_suspended(e, uuid, text);
 	if (!err)
